@@ -1,0 +1,1 @@
+//! Reading images: the IDX format, the embedded digits, binarisation.

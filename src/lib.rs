@@ -1,0 +1,6 @@
+//! Variational autoencoders from scratch.
+
+pub mod data;
+mod scalar;
+
+pub use scalar::Scalar;
