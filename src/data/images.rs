@@ -1,0 +1,214 @@
+//! A set of grey images, as bytes.
+
+use std::array;
+
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Zip, s};
+use rand::Rng;
+
+use super::{Binarisation, DataError, binarisation::bernoulli};
+use crate::Scalar;
+
+/// Grey images of one height and width, one byte per pixel, with or without labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    /// Shape (count, height * width), always in standard layout: an image is a slice.
+    pixels: Array2<u8>,
+    height: usize,
+    width: usize,
+    labels: Option<Array1<u8>>,
+}
+
+impl Images {
+    /// Images from `pixels` of shape (count, `height * width`), each row an image from its top left to
+    /// its bottom right, line by line, and one label per image, or `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::PixelsPerImage`] if an image has no pixels or the rows are not of length
+    /// `height * width`; [`DataError::LabelsPerImage`] if there is not one label per image.
+    pub fn new(
+        pixels: Array2<u8>,
+        height: usize,
+        width: usize,
+        labels: Option<Array1<u8>>,
+    ) -> Result<Self, DataError> {
+        let found = pixels.ncols();
+        if found == 0 || height.checked_mul(width) != Some(found) {
+            return Err(DataError::PixelsPerImage {
+                height,
+                width,
+                found,
+            });
+        }
+        if let Some(labels) = &labels
+            && labels.len() != pixels.nrows()
+        {
+            return Err(DataError::LabelsPerImage {
+                images: pixels.nrows(),
+                labels: labels.len(),
+            });
+        }
+        let pixels = if pixels.is_standard_layout() {
+            pixels
+        } else {
+            pixels.as_standard_layout().into_owned()
+        };
+        Ok(Self {
+            pixels,
+            height,
+            width,
+            labels,
+        })
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.pixels.nrows()
+    }
+
+    /// Whether there are no images.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Height of an image, in pixels.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Width of an image, in pixels.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Number of pixels of an image: `height * width`.
+    pub fn dimensions(&self) -> usize {
+        self.pixels.ncols()
+    }
+
+    /// All pixels, of shape (count, `height * width`): 0 is the background of MNIST, 255 full ink.
+    pub fn pixels(&self) -> ArrayView2<'_, u8> {
+        self.pixels.view()
+    }
+
+    /// All pixels, in standard layout, without a copy.
+    pub(super) fn into_pixels(self) -> Array2<u8> {
+        self.pixels
+    }
+
+    /// The labels, of shape (count), if there are any.
+    pub fn labels(&self) -> Option<ArrayView1<'_, u8>> {
+        self.labels.as_ref().map(|labels| labels.view())
+    }
+
+    /// The first `n` images with their labels, or all if there are fewer.
+    pub fn head(&self, n: usize) -> Self {
+        let n = n.min(self.len());
+        Self {
+            pixels: self.pixels.slice(s![..n, ..]).to_owned(),
+            height: self.height,
+            width: self.width,
+            labels: self
+                .labels
+                .as_ref()
+                .map(|labels| labels.slice(s![..n]).to_owned()),
+        }
+    }
+
+    /// The images mirrored at their main diagonal: pixel `(y, x)` moves to `(x, y)`, and height and
+    /// width change places.
+    pub fn transposed(mut self) -> Self {
+        let (height, width) = (self.height, self.width);
+        let mut image = vec![0; height * width];
+        for mut row in self.pixels.rows_mut() {
+            image
+                .iter_mut()
+                .zip(&row)
+                .for_each(|(pixel, &byte)| *pixel = byte);
+            for (y, line) in image.chunks_exact(width).enumerate() {
+                for (x, &pixel) in line.iter().enumerate() {
+                    row[x * height + y] = pixel;
+                }
+            }
+        }
+        (self.height, self.width) = (width, height);
+        self
+    }
+
+    /// The images of the given `indices`, in that order, as numbers in `[0, 1]`: an array of shape
+    /// (`indices.len()`, `height * width`).
+    ///
+    /// Only [`Binarisation::Stochastic`] draws from `rng`; its draws, hence the batch, are determined
+    /// by the state of `rng`.
+    ///
+    /// # Panics
+    ///
+    /// If an index is not less than [`len`](Self::len).
+    pub fn batch<T: Scalar>(
+        &self,
+        indices: &[usize],
+        binarisation: Binarisation,
+        rng: &mut impl Rng,
+    ) -> Array2<T> {
+        let mut batch = Array2::zeros((indices.len(), self.dimensions()));
+        self.batch_into(indices, binarisation, rng, batch.view_mut());
+        batch
+    }
+
+    /// As [`batch`](Self::batch), into an array that is there already; allocates nothing.
+    ///
+    /// # Panics
+    ///
+    /// If an index is not less than [`len`](Self::len), or `batch` is not of shape
+    /// (`indices.len()`, `height * width`).
+    pub fn batch_into<T: Scalar>(
+        &self,
+        indices: &[usize],
+        binarisation: Binarisation,
+        rng: &mut impl Rng,
+        batch: ArrayViewMut2<T>,
+    ) {
+        match binarisation {
+            Binarisation::None => {
+                // One division per grey value, not one per pixel.
+                let grey: [T; 256] = array::from_fn(|byte| T::of(byte as f64 / 255.0));
+                self.fill(indices, batch, |pixel| grey[usize::from(pixel)]);
+            }
+            Binarisation::Threshold => {
+                self.fill(indices, batch, |pixel| indicator(pixel >= 128));
+            }
+            Binarisation::Stochastic => {
+                self.fill(indices, batch, |pixel| indicator(bernoulli(pixel, rng)));
+            }
+        }
+    }
+
+    /// Writes `value` of each pixel of the images of the given indices, line by line.
+    fn fill<T>(
+        &self,
+        indices: &[usize],
+        mut batch: ArrayViewMut2<T>,
+        mut value: impl FnMut(u8) -> T,
+    ) {
+        assert_eq!(
+            batch.dim(),
+            (indices.len(), self.dimensions()),
+            "a batch is of shape (number of indices, pixels of an image)"
+        );
+        for (&index, row) in indices.iter().zip(batch.rows_mut()) {
+            assert!(
+                index < self.len(),
+                "there is no image {index} among {}",
+                self.len()
+            );
+            Zip::from(row)
+                .and(self.pixels.row(index))
+                .for_each(|number, &pixel| *number = value(pixel));
+        }
+    }
+}
+
+/// 1 if `condition` holds, else 0.
+fn indicator<T: Scalar>(condition: bool) -> T {
+    if condition { T::one() } else { T::zero() }
+}
