@@ -32,7 +32,7 @@ pub use images::Images;
 
 /// A named pair of image sets: one to train on, one to test on.
 ///
-/// Made by [`Dataset::from_folder`], or with the feature `cli` by [`Dataset::embedded`].
+/// Made by [`Dataset::from_folder`], or with the feature `cli` by `Dataset::embedded`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
     /// What the data set is called, for captions: `MNIST`, `FashionMNIST`, `EMNIST letters`, ...
