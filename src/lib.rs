@@ -1,5 +1,6 @@
 //! Variational autoencoders from scratch.
 
+pub mod autodiff;
 pub mod data;
 mod scalar;
 

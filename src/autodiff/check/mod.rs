@@ -1,0 +1,596 @@
+//! A gradient checker for any function of arrays, yours too.
+//!
+//! [`Check`] compares the Jacobian that a tape computes with finite differences in f64, entry by entry. What
+//! makes it stricter than the usual one:
+//!
+//! - **No fixed tolerance.** An entry may differ from the finite difference by that difference's own error
+//!   estimate (see the Richardson extrapolation in `differences.rs`) plus 10⁻⁹ of the largest entry of
+//!   the Jacobian. A loss scaled by 10⁻⁶ is held to a tolerance scaled by 10⁻⁶, and a derivative
+//!   that was rounded to f32 on its way (relative error up to 6·10⁻⁸) is caught.
+//! - **Random signed cotangents**, one per output entry for the full Jacobian, and dense ones. All ones, the
+//!   usual choice, cannot see that the backward of a softmax is 0.
+//! - **Kinks are found** (the slopes to the left and to the right disagree at every step) and the
+//!   point is moved, instead of a tolerance being loosened.
+//! - A second call must give the same bits; the backward pass must be linear in its cotangent;
+//!   gradients must have their input's shape; inputs laid out otherwise in memory must give the same.
+//!
+//! ```
+//! use elbo::autodiff::check::Check;
+//! use ndarray::arr2;
+//!
+//! let x = arr2(&[[0.3, -1.2], [0.8, 2.0]]).into_dyn();
+//! Check::new("softplus").run(&[x], |v| v[0].softplus()).unwrap();
+//! ```
+
+mod differences;
+
+use std::fmt;
+
+use ndarray::{ArrayD, IxDyn};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use self::differences::{Column, Obstacle, column, entry_of, set_entry};
+use super::{Tape, Value, Var};
+
+/// The part of the Jacobian's largest entry that any entry may differ by, beyond the error estimate.
+const TOLERANCE: f64 = 1e-9;
+
+/// Rounding in a backward pass may differ by this much between two ways to the same sum.
+const REARRANGEMENT: f64 = 1e-11;
+
+/// How often a point on a kink is moved before the checker gives up.
+const ATTEMPTS: usize = 20;
+
+/// A gradient check, named by the slug of the derivation that it belongs to.
+#[derive(Clone, Debug)]
+pub struct Check {
+    slug: String,
+    seed: u64,
+}
+
+/// What a successful check looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// How many entries of the Jacobian were compared.
+    pub entries: usize,
+    /// The largest difference, as a part of what was allowed.
+    pub worst: f64,
+    /// How often the point was moved away from a kink.
+    pub moved: usize,
+}
+
+/// Why a check failed: one line that names the slug and the worst entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// The derivation.
+    pub slug: String,
+    /// What was wrong.
+    pub reason: Reason,
+}
+
+/// What a check can find wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reason {
+    /// The Jacobian differs from finite differences; this is its worst entry.
+    Differs {
+        /// Which input.
+        input: usize,
+        /// The entry of that input.
+        input_index: Vec<usize>,
+        /// The entry of the output.
+        output_index: Vec<usize>,
+        /// ∂output/∂input from the tape.
+        autodiff: f64,
+        /// The same from finite differences.
+        differences: f64,
+        /// How far the finite difference itself may be off.
+        error_estimate: f64,
+        /// How far the two may be apart: the estimate and a part of the Jacobian's scale.
+        allowed: f64,
+    },
+    /// Two calls with the same input gave different values or gradients.
+    NotRepeatable(&'static str),
+    /// The backward pass is not linear in its cotangent.
+    NotLinear {
+        /// Which input.
+        input: usize,
+        /// The cotangent from the combined backward pass.
+        combined: f64,
+        /// The same from the parts.
+        from_parts: f64,
+    },
+    /// The same values in another memory layout gave something else.
+    LayoutMatters {
+        /// Which input's gradient, or `None` for the value.
+        input: Option<usize>,
+    },
+    /// The gradient does not have its input's shape.
+    Shape {
+        /// Which input.
+        input: usize,
+        /// The input's shape.
+        expected: Vec<usize>,
+        /// The gradient's.
+        found: Vec<usize>,
+    },
+    /// The differentiable gradient is not the plain one.
+    OrdersDisagree {
+        /// Which input.
+        input: usize,
+    },
+    /// The value of a function is not that of its declared surrogate.
+    SurrogateValue,
+    /// A value or a gradient is NaN or infinite.
+    NotFinite(&'static str),
+    /// Finite differences do not settle, at this point or near it.
+    Unreliable {
+        /// Which input.
+        input: usize,
+        /// The entry of that input.
+        input_index: Vec<usize>,
+    },
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.slug)?;
+        match &self.reason {
+            Reason::Differs {
+                input,
+                input_index,
+                output_index,
+                autodiff,
+                differences,
+                error_estimate,
+                allowed,
+            } => write!(
+                f,
+                "∂y{output_index:?}/∂x{input}{input_index:?}: autodiff {autodiff:e}, finite differences \
+                 {differences:e} (error estimate {error_estimate:.1e}); they differ by {:.1e}, allowed {allowed:.1e}",
+                (autodiff - differences).abs()
+            ),
+            Reason::NotRepeatable(what) => write!(
+                f,
+                "two calls with the same input gave two different {what}: freeze the noise outside the function"
+            ),
+            Reason::NotLinear {
+                input,
+                combined,
+                from_parts,
+            } => write!(
+                f,
+                "the backward pass to x{input} is not linear in the cotangent: {combined:e} at once, \
+                 {from_parts:e} from the parts"
+            ),
+            Reason::LayoutMatters { input: Some(input) } => write!(
+                f,
+                "the gradient with respect to x{input} changes with the memory layout of the inputs"
+            ),
+            Reason::LayoutMatters { input: None } => {
+                write!(f, "the value changes with the memory layout of the inputs")
+            }
+            Reason::Shape {
+                input,
+                expected,
+                found,
+            } => write!(
+                f,
+                "the gradient with respect to x{input} has shape {found:?}, its input has {expected:?}"
+            ),
+            Reason::OrdersDisagree { input } => write!(
+                f,
+                "the differentiable gradient with respect to x{input} is not the plain one"
+            ),
+            Reason::SurrogateValue => {
+                write!(f, "the function and its declared surrogate differ in value")
+            }
+            Reason::NotFinite(what) => write!(f, "the {what} is not finite"),
+            Reason::Unreliable { input, input_index } => write!(
+                f,
+                "finite differences in x{input}{input_index:?} do not settle, even after the point was moved \
+                 {ATTEMPTS} times: is the function continuous there?"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A point of the input space at which a check cannot be made.
+enum Outcome {
+    Fails(Reason),
+    Kink { input: usize, entry: usize },
+}
+
+impl From<Reason> for Outcome {
+    fn from(reason: Reason) -> Self {
+        Outcome::Fails(reason)
+    }
+}
+
+impl Check {
+    /// A check for the derivation `slug`.
+    pub fn new(slug: &str) -> Self {
+        Self {
+            slug: slug.to_owned(),
+            seed: 1,
+        }
+    }
+
+    /// Another seed for the random cotangents and for moving away from kinks.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Compares the whole Jacobian of `f` at `inputs` with finite differences.
+    ///
+    /// `f` receives one variable for each input and returns an array of any shape. Noise, masks and selections
+    /// must be frozen outside it.
+    ///
+    /// # Errors
+    /// With the first thing found wrong; for the Jacobian, its worst entry.
+    pub fn run(
+        &self,
+        inputs: &[ArrayD<f64>],
+        f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    ) -> Result<Report, Failure> {
+        let value = |inputs: &[ArrayD<f64>]| evaluate(&f, inputs);
+        self.moving_away_from_kinks(inputs, |inputs, rng| self.compare(inputs, &f, &value, rng))
+    }
+
+    /// As [`run`](Check::run) for the second order: the gradient ∇⟨u, f⟩ for a random signed u, as an
+    /// expression on the tape, is itself checked against finite differences.
+    ///
+    /// # Errors
+    /// As [`run`](Check::run); also if the differentiable gradient differs from the plain one.
+    pub fn run_second_order(
+        &self,
+        inputs: &[ArrayD<f64>],
+        f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    ) -> Result<Report, Failure> {
+        let shape = evaluate(&f, inputs).raw_dim();
+        let weights = signed(&mut StdRng::seed_from_u64(self.seed ^ 0x5eed), &shape);
+        self.orders_agree(inputs, &f, &weights)
+            .map_err(|reason| self.failure(reason))?;
+        self.run(inputs, |v| gradient_expression(&f, v, &weights))
+    }
+
+    /// Checks a function with stopped gradients or frozen selections. Its derivative is by declaration that
+    /// of `surrogate`, which receives the inputs twice: live, and frozen at the point of the check.
+    ///
+    /// ```
+    /// use elbo::autodiff::check::Check;
+    /// use ndarray::arr1;
+    ///
+    /// // x sg(x) has the value x² and, by declaration, the derivative of x·(x frozen).
+    /// let x = arr1(&[0.5, -2.0]).into_dyn();
+    /// Check::new("stop-gradient-and-selection")
+    ///     .run_surrogate(
+    ///         &[x],
+    ///         |v| v[0] * v[0].stop_gradient(),
+    ///         |live, frozen| live[0] * frozen[0],
+    ///     )
+    ///     .unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run`](Check::run); also if the two differ in value.
+    pub fn run_surrogate(
+        &self,
+        inputs: &[ArrayD<f64>],
+        f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+        surrogate: impl for<'t> Fn(&[Var<'t, f64>], &[Var<'t, f64>]) -> Var<'t, f64>,
+    ) -> Result<Report, Failure> {
+        self.moving_away_from_kinks(inputs, |point, rng| {
+            let frozen = point.to_vec();
+            let value = |inputs: &[ArrayD<f64>]| {
+                let tape = Tape::new();
+                let live: Vec<Var<'_, f64>> =
+                    inputs.iter().map(|x| tape.constant(x.clone())).collect();
+                let frozen: Vec<Var<'_, f64>> =
+                    frozen.iter().map(|x| tape.constant(x.clone())).collect();
+                surrogate(&live, &frozen).value().into_owned()
+            };
+            let (own, declared) = (evaluate(&f, point), value(point));
+            if own.shape() != declared.shape() || !close(&own, &declared) {
+                return Err(Reason::SurrogateValue.into());
+            }
+            self.compare(point, &f, &value, rng)
+        })
+    }
+
+    fn failure(&self, reason: Reason) -> Failure {
+        Failure {
+            slug: self.slug.clone(),
+            reason,
+        }
+    }
+
+    fn moving_away_from_kinks(
+        &self,
+        inputs: &[ArrayD<f64>],
+        attempt: impl Fn(&[ArrayD<f64>], &mut StdRng) -> Result<Report, Outcome>,
+    ) -> Result<Report, Failure> {
+        let mut rng = StdRng::seed_from_u64(self.seed);
+        let mut point = inputs.to_vec();
+        for moved in 0.. {
+            match attempt(&point, &mut rng) {
+                Ok(report) => return Ok(Report { moved, ..report }),
+                Err(Outcome::Fails(reason)) => return Err(self.failure(reason)),
+                Err(Outcome::Kink { input, entry }) if moved < ATTEMPTS => {
+                    let x = entry_of(&point[input], entry);
+                    let offset = signed_number(&mut rng) * 0.05 * x.abs().max(1.0);
+                    set_entry(&mut point[input], entry, x + offset);
+                }
+                Err(Outcome::Kink { input, entry }) => {
+                    let input_index = index_of(point[input].shape(), entry);
+                    return Err(self.failure(Reason::Unreliable { input, input_index }));
+                }
+            }
+        }
+        unreachable!("the loop ends in a return")
+    }
+
+    /// The tape's Jacobian of `f` against finite differences of `value`.
+    fn compare(
+        &self,
+        inputs: &[ArrayD<f64>],
+        f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+        value: &impl Fn(&[ArrayD<f64>]) -> ArrayD<f64>,
+        rng: &mut StdRng,
+    ) -> Result<Report, Outcome> {
+        let center = value(inputs);
+        if !center.iter().all(|y| y.is_finite()) {
+            return Err(Reason::NotFinite("value").into());
+        }
+        if value(inputs) != center {
+            return Err(Reason::NotRepeatable("values").into());
+        }
+        let jacobian = jacobian(f, inputs, &center, rng)?;
+        let mut point = inputs.to_vec();
+        let mut report = Report {
+            entries: 0,
+            worst: 0.0,
+            moved: 0,
+        };
+        let mut worst: Option<Reason> = None;
+        for (input, rows) in jacobian.iter().enumerate() {
+            let mut columns: Vec<Column> = Vec::with_capacity(inputs[input].len());
+            for entry in 0..inputs[input].len() {
+                match column(value, &mut point, center.view(), (input, entry)) {
+                    Ok(column) => columns.push(column),
+                    Err(Obstacle::Kink) => return Err(Outcome::Kink { input, entry }),
+                    Err(Obstacle::NotFinite) => {
+                        return Err(Reason::NotFinite("value near the point").into());
+                    }
+                }
+            }
+            let scale = columns
+                .iter()
+                .flat_map(|column| &column.slope)
+                .fold(0.0, |s: f64, d| s.max(d.abs()));
+            for (entry, column) in columns.iter().enumerate() {
+                for (output, row) in rows.iter().enumerate() {
+                    let (autodiff, differences) = (row[entry], column.slope[output]);
+                    let allowed = column.error[output] + TOLERANCE * scale;
+                    let part = (autodiff - differences).abs() / allowed.max(f64::MIN_POSITIVE);
+                    report.entries += 1;
+                    if part > report.worst {
+                        report.worst = part;
+                        worst = Some(Reason::Differs {
+                            input,
+                            input_index: index_of(inputs[input].shape(), entry),
+                            output_index: index_of(center.shape(), output),
+                            autodiff,
+                            differences,
+                            error_estimate: column.error[output],
+                            allowed,
+                        });
+                    }
+                }
+            }
+        }
+        if let Some(reason) = worst
+            && report.worst > 1.0
+        {
+            return Err(reason.into());
+        }
+        linear_in_the_cotangent(f, inputs, &center, &jacobian, rng)?;
+        indifferent_to_layout(f, inputs, &center, rng)?;
+        Ok(report)
+    }
+
+    fn orders_agree(
+        &self,
+        inputs: &[ArrayD<f64>],
+        f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+        weights: &ArrayD<f64>,
+    ) -> Result<(), Reason> {
+        let tape = Tape::new();
+        let v: Vec<Var<'_, f64>> = inputs.iter().map(|x| tape.variable(x.clone())).collect();
+        let y = f(&v);
+        let plain = tape.pull_back(y, weights.clone(), &[]);
+        let recorded = tape.differentiable_pull_back(y, tape.constant(weights.clone()));
+        for (input, &x) in v.iter().enumerate() {
+            if !close(&plain.wrt(x), &recorded.wrt(x).value()) {
+                return Err(Reason::OrdersDisagree { input });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn evaluate(
+    f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    inputs: &[ArrayD<f64>],
+) -> ArrayD<f64> {
+    let tape = Tape::new();
+    let v: Vec<Var<'_, f64>> = inputs.iter().map(|x| tape.variable(x.clone())).collect();
+    f(&v).value().into_owned()
+}
+
+/// The gradients ∇⟨u, f⟩ of all inputs, flattened one after the other.
+fn gradient_expression<'t>(
+    f: &impl for<'s> Fn(&[Var<'s, f64>]) -> Var<'s, f64>,
+    v: &[Var<'t, f64>],
+    weights: &ArrayD<f64>,
+) -> Var<'t, f64> {
+    let tape = v[0].tape();
+    let gradients = tape.differentiable_pull_back(f(v), tape.constant(weights.clone()));
+    let flat: Vec<Var<'t, f64>> = v.iter().map(|&x| gradients.wrt(x).flatten()).collect();
+    tape.concatenate(0, &flat)
+}
+
+/// Jᵀȳ for every input, for values that are laid out as given.
+fn cotangents(
+    f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    inputs: Vec<Value<f64>>,
+    cotangent: &ArrayD<f64>,
+) -> (ArrayD<f64>, Vec<ArrayD<f64>>) {
+    let tape = Tape::new();
+    let v: Vec<Var<'_, f64>> = inputs.into_iter().map(|x| tape.variable(x)).collect();
+    let y = f(&v);
+    let gradients = tape.pull_back(y, cotangent.clone(), &[]);
+    let all = v.iter().map(|&x| gradients.wrt(x).into_owned()).collect();
+    (y.value().into_owned(), all)
+}
+
+fn shared(inputs: &[ArrayD<f64>]) -> Vec<Value<f64>> {
+    inputs.iter().map(|x| x.to_shared()).collect()
+}
+
+/// The Jacobian, by input, output entry and input entry: one backward pass for each output entry, each with a
+/// random signed cotangent in that entry.
+fn jacobian(
+    f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    inputs: &[ArrayD<f64>],
+    center: &ArrayD<f64>,
+    rng: &mut StdRng,
+) -> Result<Vec<Vec<Vec<f64>>>, Reason> {
+    let mut rows = vec![Vec::with_capacity(center.len()); inputs.len()];
+    for output in 0..center.len() {
+        let weight = signed_number(rng);
+        let mut cotangent = ArrayD::zeros(center.raw_dim());
+        set_entry(&mut cotangent, output, weight);
+        let (_, gradients) = cotangents(f, shared(inputs), &cotangent);
+        for (input, gradient) in gradients.iter().enumerate() {
+            if gradient.shape() != inputs[input].shape() {
+                return Err(Reason::Shape {
+                    input,
+                    expected: inputs[input].shape().to_vec(),
+                    found: gradient.shape().to_vec(),
+                });
+            }
+            if !gradient.iter().all(|g| g.is_finite()) {
+                return Err(Reason::NotFinite("gradient"));
+            }
+            rows[input].push(gradient.iter().map(|g| g / weight).collect());
+        }
+        if output == 0 && cotangents(f, shared(inputs), &cotangent).1 != gradients {
+            return Err(Reason::NotRepeatable("gradients"));
+        }
+    }
+    Ok(rows)
+}
+
+fn linear_in_the_cotangent(
+    f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    inputs: &[ArrayD<f64>],
+    center: &ArrayD<f64>,
+    jacobian: &[Vec<Vec<f64>>],
+    rng: &mut StdRng,
+) -> Result<(), Reason> {
+    for _ in 0..2 {
+        let cotangent = signed(rng, &center.raw_dim());
+        let (_, gradients) = cotangents(f, shared(inputs), &cotangent);
+        for (input, rows) in jacobian.iter().enumerate() {
+            let size = inputs[input].len();
+            let (mut from_parts, mut scale) = (vec![0.0; size], 0.0f64);
+            for (row, weight) in rows.iter().zip(&cotangent) {
+                for (sum, derivative) in from_parts.iter_mut().zip(row) {
+                    *sum += weight * derivative;
+                    scale += (weight * derivative).abs();
+                }
+            }
+            for (&combined, &from_parts) in gradients[input].iter().zip(&from_parts) {
+                if (combined - from_parts).abs() > REARRANGEMENT * scale {
+                    return Err(Reason::NotLinear {
+                        input,
+                        combined,
+                        from_parts,
+                    });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The same values as columns of a larger array: no slice of memory is contiguous.
+fn indifferent_to_layout(
+    f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    inputs: &[ArrayD<f64>],
+    center: &ArrayD<f64>,
+    rng: &mut StdRng,
+) -> Result<(), Reason> {
+    let cotangent = signed(rng, &center.raw_dim());
+    let (value, gradients) = cotangents(f, shared(inputs), &cotangent);
+    let scattered = inputs.iter().map(scatter).collect();
+    let (other_value, other_gradients) = cotangents(f, scattered, &cotangent);
+    if !close(&value, &other_value) {
+        return Err(Reason::LayoutMatters { input: None });
+    }
+    for (input, (a, b)) in gradients.iter().zip(&other_gradients).enumerate() {
+        if !close(a, b) {
+            return Err(Reason::LayoutMatters { input: Some(input) });
+        }
+    }
+    Ok(())
+}
+
+/// Every axis of a copy runs backwards through memory, first axis fastest, and every second entry is skipped.
+fn scatter(x: &ArrayD<f64>) -> Value<f64> {
+    let mut wide: Vec<usize> = x.shape().iter().rev().copied().collect();
+    if let Some(last) = wide.last_mut() {
+        *last *= 2;
+    }
+    let mut copy = ArrayD::from_elem(wide, f64::NAN).reversed_axes();
+    if x.ndim() > 0 {
+        copy.slice_axis_inplace(ndarray::Axis(0), ndarray::Slice::new(0, None, 2));
+    }
+    copy.assign(x);
+    copy.into_shared()
+}
+
+fn close<S, R>(a: &ndarray::ArrayBase<S, IxDyn>, b: &ndarray::ArrayBase<R, IxDyn>) -> bool
+where
+    S: ndarray::Data<Elem = f64>,
+    R: ndarray::Data<Elem = f64>,
+{
+    let scale = a.iter().chain(b).fold(0.0, |s: f64, x| s.max(x.abs()));
+    a.shape() == b.shape()
+        && a.iter()
+            .zip(b)
+            .all(|(a, b)| (a - b).abs() <= REARRANGEMENT * scale)
+}
+
+/// Between ½ and 1½, of either sign: never 0, never all alike.
+fn signed_number(rng: &mut StdRng) -> f64 {
+    let magnitude = rng.random_range(0.5..1.5);
+    if rng.random() { magnitude } else { -magnitude }
+}
+
+fn signed(rng: &mut StdRng, shape: &IxDyn) -> ArrayD<f64> {
+    ArrayD::from_shape_simple_fn(shape.clone(), || signed_number(rng))
+}
+
+/// The indices of the entry at a position in row-major order.
+fn index_of(shape: &[usize], mut entry: usize) -> Vec<usize> {
+    let mut index = vec![0; shape.len()];
+    for (axis, &length) in shape.iter().enumerate().rev() {
+        index[axis] = entry % length;
+        entry /= length;
+    }
+    index
+}

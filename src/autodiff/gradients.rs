@@ -1,0 +1,285 @@
+//! The walk backwards along the tape.
+//!
+//! For y = f(x) and a cotangent ȳ, every value's cotangent x̄ = Jᵀȳ follows from those of the values
+//! computed from it, so one pass in reverse order finds them all. One loop serves two purposes: with
+//! [`Tape::gradients`] the rules' arithmetic leaves no trace and cotangents are freed as soon as they have
+//! been used; with [`Tape::differentiable_gradients`] the same arithmetic is recorded, and a gradient is one
+//! more expression on the tape.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::pool::Pool;
+use super::tape::{IntoValue, Pullback, Tape, Value, Var};
+use crate::Scalar;
+
+/// The cotangents that a first-order backward pass leaves: plain arrays, independent of the tape.
+#[derive(Debug)]
+pub struct Gradients<T: Scalar> {
+    cotangents: HashMap<u32, Value<T>>,
+    serial: u64,
+    pool: Rc<RefCell<Pool<T>>>,
+}
+
+impl<T: Scalar> Gradients<T> {
+    /// The gradient with respect to `variable`, of its shape: zeros if the result does not depend on it.
+    ///
+    /// # Panics
+    /// If `variable` lives on another tape, or was neither made by [`Tape::variable`] nor named to
+    /// [`Tape::pull_back`]: the cotangents of intermediate values are freed on the way.
+    pub fn wrt(&self, variable: Var<'_, T>) -> Value<T> {
+        assert_eq!(
+            self.serial, variable.tape.serial,
+            "wrt: these gradients belong to another tape"
+        );
+        match self.cotangents.get(&variable.id) {
+            Some(cotangent) => cotangent.clone(),
+            None => {
+                assert!(
+                    variable.is_variable() || !variable.is_active(),
+                    "wrt: expected a variable, found the result of `{}`, whose cotangent was freed on the \
+                     way: name it in `pull_back(.., keep)`, or ask for `differentiable_gradients`",
+                    variable.name()
+                );
+                Value::zeros(variable.shape())
+            }
+        }
+    }
+}
+
+impl<T: Scalar> Drop for Gradients<T> {
+    fn drop(&mut self) {
+        let mut pool = self.pool.borrow_mut();
+        for (_, cotangent) in self.cotangents.drain() {
+            pool.give(cotangent);
+        }
+    }
+}
+
+/// The cotangents of a differentiable backward pass: expressions on the tape, of intermediate values too.
+#[derive(Debug)]
+pub struct DifferentiableGradients<'t, T: Scalar> {
+    cotangents: Vec<Option<Var<'t, T>>>,
+}
+
+impl<'t, T: Scalar> DifferentiableGradients<'t, T> {
+    /// The gradient with respect to any value of the tape, as an expression: zeros if the result does not
+    /// depend on it.
+    ///
+    /// # Panics
+    /// If `var` lives on another tape.
+    pub fn wrt(&self, var: Var<'t, T>) -> Var<'t, T> {
+        match self.cotangents.get(var.id as usize).copied().flatten() {
+            Some(cotangent) => {
+                assert!(
+                    std::ptr::eq(cotangent.tape, var.tape),
+                    "wrt: these gradients belong to another tape"
+                );
+                cotangent
+            }
+            None => var.tape.full(&var.shape(), T::zero()),
+        }
+    }
+}
+
+impl<T: Scalar> Tape<T> {
+    /// ∇ of a single number with respect to every variable behind it.
+    ///
+    /// A pure function of the tape: asking twice gives the same answer, there is nothing to reset between.
+    ///
+    /// # Panics
+    /// If `loss` has more or less than one entry: a gradient is that of a number. For an array, choose the
+    /// cotangent and call [`pull_back`](Tape::pull_back).
+    pub fn gradients(&self, loss: Var<'_, T>) -> Gradients<T> {
+        self.pull_back(loss, self.one_for(loss).value(), &[])
+    }
+
+    /// Jᵀȳ: the cotangents of every variable behind `output`, and of the intermediate values in `keep`, for
+    /// a given cotangent ȳ of the output.
+    ///
+    /// # Panics
+    /// If the cotangent's shape is not the output's.
+    pub fn pull_back(
+        &self,
+        output: Var<'_, T>,
+        cotangent: impl IntoValue<T>,
+        keep: &[Var<'_, T>],
+    ) -> Gradients<T> {
+        let mark = self.len();
+        let recording = self.recording.replace(false);
+        let seed = self.constant(cotangent);
+        let mut pass = Transient {
+            tape: self,
+            mark,
+            cotangents: vec![None; output.id as usize + 1],
+            keep: keep.iter().map(|var| var.id).collect(),
+        };
+        self.walk_back(output, seed, &mut pass);
+        let cotangents = std::mem::take(&mut pass.cotangents);
+        self.truncate(mark);
+        self.recording.set(recording);
+        Gradients {
+            cotangents: (0..)
+                .zip(cotangents)
+                .filter_map(|(id, c)| Some((id, c?)))
+                .collect(),
+            serial: self.serial,
+            pool: Rc::clone(&self.pool),
+        }
+    }
+
+    /// As [`gradients`](Tape::gradients), but the gradients are expressions on the tape, which can be
+    /// computed with and differentiated again.
+    ///
+    /// ```
+    /// use elbo::autodiff::Tape;
+    ///
+    /// let tape = Tape::new();
+    /// let x = tape.variable(ndarray::arr0(2.0));
+    /// let slope = tape.differentiable_gradients(x.powi(3)).wrt(x); // 3x²
+    /// let curvature = tape.gradients(slope).wrt(x); // 6x
+    /// assert_eq!(slope.item(), 12.0);
+    /// assert_eq!(curvature.sum(), 12.0);
+    /// ```
+    pub fn differentiable_gradients<'t>(
+        &'t self,
+        loss: Var<'t, T>,
+    ) -> DifferentiableGradients<'t, T> {
+        self.differentiable_pull_back(loss, self.one_for(loss))
+    }
+
+    /// As [`pull_back`](Tape::pull_back), but the cotangents are expressions on the tape. The given cotangent
+    /// may be a variable: Jᵀȳ is linear in it, and its own derivative is J.
+    ///
+    /// # Panics
+    /// If the cotangent's shape is not the output's.
+    pub fn differentiable_pull_back<'t>(
+        &'t self,
+        output: Var<'t, T>,
+        cotangent: Var<'t, T>,
+    ) -> DifferentiableGradients<'t, T> {
+        let mut pass = Recorded {
+            cotangents: vec![None; output.id as usize + 1],
+        };
+        self.walk_back(output, cotangent, &mut pass);
+        DifferentiableGradients {
+            cotangents: pass.cotangents,
+        }
+    }
+
+    fn one_for<'t>(&'t self, loss: Var<'t, T>) -> Var<'t, T> {
+        assert!(
+            loss.size() == 1,
+            "gradients: expected a single number, found shape {:?}: sum it, or give a cotangent to pull_back",
+            loss.shape()
+        );
+        self.full(&loss.shape(), T::one())
+    }
+
+    fn walk_back<'t>(&'t self, output: Var<'t, T>, seed: Var<'t, T>, pass: &mut impl Pass<'t, T>) {
+        assert!(
+            std::ptr::eq(output.tape, self),
+            "gradients: the value belongs to another tape"
+        );
+        assert!(
+            seed.shape() == output.shape(),
+            "pull_back: expected a cotangent of the output's shape {:?}, found {:?}",
+            output.shape(),
+            seed.shape()
+        );
+        if !output.is_active() {
+            return;
+        }
+        pass.add(output.id, seed);
+        for id in (0..=output.id).rev() {
+            let Some(origin) = self.nodes.borrow()[id as usize].origin.clone() else {
+                continue;
+            };
+            let Some(cotangent) = pass.take(id) else {
+                continue;
+            };
+            let pullback = Pullback {
+                cotangent,
+                output: Var { tape: self, id },
+                inputs: origin.inputs,
+                contributions: RefCell::default(),
+            };
+            (origin.rule)(&pullback);
+            for (input, contribution) in pullback.contributions.into_inner() {
+                let shape = Var {
+                    tape: self,
+                    id: input,
+                }
+                .shape();
+                // Whatever was broadcast on the way in is summed on the way back, here and nowhere else.
+                pass.add(input, contribution.sum_to(&shape));
+            }
+            pass.done();
+        }
+    }
+}
+
+/// Where a backward pass keeps cotangents. `add` is the only place where they accumulate.
+trait Pass<'t, T: Scalar> {
+    /// Adds a contribution to the cotangent of value `id`.
+    fn add(&mut self, id: u32, contribution: Var<'t, T>);
+    /// The complete cotangent of value `id`, if anything reached it.
+    fn take(&mut self, id: u32) -> Option<Var<'t, T>>;
+    /// One operation's rule has been applied.
+    fn done(&mut self);
+}
+
+/// First order: cotangents are plain arrays, and the tape's end is a scratch pad wiped after every rule.
+struct Transient<'t, T: Scalar> {
+    tape: &'t Tape<T>,
+    mark: usize,
+    cotangents: Vec<Option<Value<T>>>,
+    keep: Vec<u32>,
+}
+
+impl<'t, T: Scalar> Pass<'t, T> for Transient<'t, T> {
+    fn add(&mut self, id: u32, contribution: Var<'t, T>) {
+        let slot = &mut self.cotangents[id as usize];
+        let contribution = contribution.value();
+        *slot = Some(match slot.take() {
+            None => contribution,
+            Some(sum) => self.tape.add_into(sum, contribution),
+        });
+    }
+
+    fn take(&mut self, id: u32) -> Option<Var<'t, T>> {
+        let slot = &mut self.cotangents[id as usize];
+        let cotangent = if self.keep.contains(&id) {
+            slot.clone()
+        } else {
+            slot.take()
+        };
+        Some(self.tape.constant(cotangent?))
+    }
+
+    fn done(&mut self) {
+        self.tape.truncate(self.mark);
+    }
+}
+
+/// Any order: cotangents are expressions, and their sum is one too.
+struct Recorded<'t, T: Scalar> {
+    cotangents: Vec<Option<Var<'t, T>>>,
+}
+
+impl<'t, T: Scalar> Pass<'t, T> for Recorded<'t, T> {
+    fn add(&mut self, id: u32, contribution: Var<'t, T>) {
+        let slot = &mut self.cotangents[id as usize];
+        *slot = Some(match slot.take() {
+            None => contribution,
+            Some(sum) => sum + contribution,
+        });
+    }
+
+    fn take(&mut self, id: u32) -> Option<Var<'t, T>> {
+        self.cotangents[id as usize]
+    }
+
+    fn done(&mut self) {}
+}

@@ -1,0 +1,11 @@
+//! Reverse-mode automatic differentiation over ndarray.
+
+pub mod check;
+mod gradients;
+mod ops;
+mod pool;
+mod tape;
+
+pub use gradients::{DifferentiableGradients, Gradients};
+pub use ops::{Mask, broadcast_shape, product, top_k_mask};
+pub use tape::{IntoValue, Pullback, Tape, Value, Var};

@@ -1,0 +1,120 @@
+//! Functions applied entry by entry, of one value or of two broadcast against each other.
+
+use ndarray::Zip;
+
+use super::shape::broadcast_shape;
+use crate::Scalar;
+use crate::autodiff::{Pullback, Tape, Value, Var};
+
+impl<'t, T: Scalar> Var<'t, T> {
+    /// y = f(x), entry by entry, with the rule that gives x̄ from ȳ.
+    ///
+    /// ```
+    /// use elbo::autodiff::{Tape, Var};
+    ///
+    /// /// e^x is its own derivative.
+    /// fn exp<'t>(x: Var<'t, f64>) -> Var<'t, f64> {
+    ///     x.map("exp", f64::exp, |p| p.cotangent * p.output)
+    /// }
+    ///
+    /// let tape = Tape::new();
+    /// let x = tape.variable(ndarray::arr0(0.0));
+    /// assert_eq!(tape.gradients(exp(x)).wrt(x).sum(), 1.0);
+    /// ```
+    pub fn map(
+        self,
+        name: &'static str,
+        f: impl Fn(T) -> T,
+        rule: impl for<'s> Fn(&Pullback<'s, T>) -> Var<'s, T> + 'static,
+    ) -> Self {
+        let value = self.tape().map_value(&self.value(), f);
+        self.tape()
+            .record(name, &[self], value, move |p| p.give(0, || rule(p)))
+    }
+
+    /// y = f(a, b), entry by entry after broadcasting, with one rule for ā and one for b̄.
+    ///
+    /// The rules work in the broadcast shape; the engine sums their results back down.
+    ///
+    /// # Panics
+    /// If the shapes cannot be broadcast against each other.
+    pub fn zip_with(
+        self,
+        other: Self,
+        name: &'static str,
+        f: impl Fn(T, T) -> T,
+        left: impl for<'s> Fn(&Pullback<'s, T>) -> Var<'s, T> + 'static,
+        right: impl for<'s> Fn(&Pullback<'s, T>) -> Var<'s, T> + 'static,
+    ) -> Self {
+        let value = self
+            .tape()
+            .zip_values(name, &self.value(), &other.value(), f);
+        self.tape().record(name, &[self, other], value, move |p| {
+            p.give(0, || left(p));
+            p.give(1, || right(p));
+        })
+    }
+}
+
+impl<T: Scalar> Tape<T> {
+    /// f applied to every entry, into a pooled buffer.
+    pub(crate) fn map_value(&self, x: &Value<T>, f: impl Fn(T) -> T) -> Value<T> {
+        let mut y = self.buffer(x.shape());
+        match (x.as_slice(), y.as_slice_mut()) {
+            // Plain slices: the loop that the compiler can vectorise.
+            (Some(x), Some(y)) => {
+                for (y, &x) in y.iter_mut().zip(x) {
+                    *y = f(x);
+                }
+            }
+            _ => Zip::from(&mut y).and(x).for_each(|y, &x| *y = f(x)),
+        }
+        y.into_shared()
+    }
+
+    /// f applied to every pair of entries of two values broadcast against each other, into a pooled buffer.
+    pub(crate) fn zip_values(
+        &self,
+        name: &str,
+        a: &Value<T>,
+        b: &Value<T>,
+        f: impl Fn(T, T) -> T,
+    ) -> Value<T> {
+        let shape = broadcast_shape(name, a.shape(), b.shape());
+        let mut y = self.buffer(&shape);
+        let out = y
+            .as_slice_mut()
+            .expect("a pooled buffer is in standard layout");
+        match (a.as_slice(), b.as_slice()) {
+            (Some(a), Some(b)) if a.len() == out.len() && b.len() == out.len() => {
+                for ((y, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                    *y = f(a, b);
+                }
+            }
+            (Some(a), Some(&[b])) if a.len() == out.len() => {
+                for (y, &a) in out.iter_mut().zip(a) {
+                    *y = f(a, b);
+                }
+            }
+            (Some(&[a]), Some(b)) if b.len() == out.len() => {
+                for (y, &b) in out.iter_mut().zip(b) {
+                    *y = f(a, b);
+                }
+            }
+            _ => Zip::from(&mut y)
+                .and_broadcast(a)
+                .and_broadcast(b)
+                .for_each(|y, &a, &b| *y = f(a, b)),
+        }
+        y.into_shared()
+    }
+
+    /// sum + term, in sum's own buffer when nobody else holds it. Shapes are equal.
+    pub(crate) fn add_into(&self, mut sum: Value<T>, term: Value<T>) -> Value<T> {
+        if sum.is_unique() {
+            sum += &term;
+            return sum;
+        }
+        self.zip_values("add", &sum, &term, |a, b| a + b)
+    }
+}

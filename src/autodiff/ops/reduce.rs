@@ -1,0 +1,184 @@
+//! Sums, means, maxima, and the log of a sum of exponentials, over some axes or all.
+//!
+//! Each reduction comes in two forms: `…_keep` leaves the reduced axes in place with length 1, ready to be
+//! broadcast back; the plain form drops them.
+
+use ndarray::Axis;
+
+use super::check_axis;
+use crate::Scalar;
+use crate::autodiff::{Value, Var};
+
+impl<T: Scalar> Var<'_, T> {
+    /// The sum of all entries, of shape `[]`.
+    pub fn sum(self) -> Self {
+        self.sum_to(&[])
+    }
+
+    /// The sum over `axes`, which are dropped.
+    ///
+    /// # Panics
+    /// If an axis does not exist.
+    pub fn sum_axes(self, axes: &[usize]) -> Self {
+        self.sum_axes_keep(axes).squeeze(axes)
+    }
+
+    /// The sum over `axes`, which keep length 1. Its adjoint is broadcasting.
+    ///
+    /// # Panics
+    /// If an axis does not exist.
+    pub fn sum_axes_keep(self, axes: &[usize]) -> Self {
+        self.sum_to(&reduced("sum", &self.shape(), axes))
+    }
+
+    /// The mean of all entries, of shape `[]`.
+    pub fn mean(self) -> Self {
+        self.sum() / T::of(self.size() as f64)
+    }
+
+    /// The mean over `axes`, which are dropped.
+    ///
+    /// # Panics
+    /// If an axis does not exist.
+    pub fn mean_axes(self, axes: &[usize]) -> Self {
+        self.mean_axes_keep(axes).squeeze(axes)
+    }
+
+    /// The mean over `axes`, which keep length 1.
+    ///
+    /// # Panics
+    /// If an axis does not exist.
+    pub fn mean_axes_keep(self, axes: &[usize]) -> Self {
+        let sum = self.sum_axes_keep(axes);
+        sum / T::of((self.size() / sum.size().max(1)) as f64)
+    }
+
+    /// The largest of all entries, of shape `[]`.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn max(self) -> Self {
+        let axes: Vec<usize> = (0..self.ndim()).collect();
+        self.max_axes(&axes)
+    }
+
+    /// The maximum over `axes`, which are dropped.
+    ///
+    /// # Panics
+    /// If an axis does not exist or is empty.
+    pub fn max_axes(self, axes: &[usize]) -> Self {
+        self.max_axes_keep(axes).squeeze(axes)
+    }
+
+    /// The maximum over `axes`, which keep length 1. The cotangent goes to the entry that is largest, in
+    /// equal parts where several are.
+    ///
+    /// # Panics
+    /// If an axis does not exist or is empty.
+    pub fn max_axes_keep(self, axes: &[usize]) -> Self {
+        let axes = axes.to_vec();
+        let value = max_value(&self.value(), &axes);
+        self.tape().record("max", &[self], value, move |p| {
+            p.give(0, || {
+                let (x, y) = (p.input(0), p.output);
+                let is_max = x.tape().zip_values("max", &x.value(), &y.value(), |x, y| {
+                    if x == y { T::one() } else { T::zero() }
+                });
+                let is_max = x.tape().constant(is_max);
+                p.cotangent * (is_max / is_max.sum_axes_keep(&axes))
+            });
+        })
+    }
+
+    /// log Σ e^x over all entries, of shape `[]`.
+    pub fn logsumexp(self) -> Self {
+        let axes: Vec<usize> = (0..self.ndim()).collect();
+        self.logsumexp_axes(&axes)
+    }
+
+    /// log Σ e^x over `axes`, which are dropped.
+    ///
+    /// # Panics
+    /// If an axis does not exist or is empty.
+    pub fn logsumexp_axes(self, axes: &[usize]) -> Self {
+        self.logsumexp_axes_keep(axes).squeeze(axes)
+    }
+
+    /// log Σ e^x over `axes`, which keep length 1: m + log Σ e^(x-m) with m the maximum, so that no exponential
+    /// overflows and the largest is 1. Its gradient is the softmax, e^(x-y). All entries -∞ give -∞.
+    ///
+    /// # Panics
+    /// If an axis does not exist or is empty.
+    pub fn logsumexp_axes_keep(self, axes: &[usize]) -> Self {
+        let tape = self.tape();
+        let x = self.value();
+        // ±∞ as the shift would make ∞ - ∞.
+        let shift = max_value(&x, axes).mapv(|m| if m.is_finite() { m } else { T::zero() });
+        let mut sum = tape.zip_values("logsumexp", &x, &shift.to_shared(), |x, m| (x - m).exp());
+        for &axis in axes {
+            sum = sum
+                .sum_axis(Axis(axis))
+                .insert_axis(Axis(axis))
+                .into_shared();
+        }
+        let value = tape.zip_values("logsumexp", &sum, &shift.into_shared(), |s, m| m + s.ln());
+        tape.record("logsumexp", &[self], value, |p| {
+            p.give(0, || p.cotangent * (p.input(0) - p.output).exp());
+        })
+    }
+
+    /// e^x / Σ e^x along `axis`: x̄ = y ⊙ (ȳ - Σ ȳ⊙y).
+    ///
+    /// # Panics
+    /// If the axis does not exist or is empty.
+    pub fn softmax(self, axis: usize) -> Self {
+        let tape = self.tape();
+        let max = max_value(&self.value(), &[axis]);
+        let e = tape.zip_values("softmax", &self.value(), &max, |x, m| (x - m).exp());
+        let sum = e.sum_axis(Axis(axis)).insert_axis(Axis(axis)).into_shared();
+        let value = tape.zip_values("softmax", &e, &sum, |e, s| e / s);
+        tape.record("softmax", &[self], value, move |p| {
+            p.give(0, || {
+                let (g, y) = (p.cotangent, p.output);
+                y * (g - (g * y).sum_axes_keep(&[axis]))
+            });
+        })
+    }
+
+    /// x - log Σ e^x along `axis`: x̄ = ȳ - e^y Σ ȳ.
+    ///
+    /// # Panics
+    /// If the axis does not exist or is empty.
+    pub fn log_softmax(self, axis: usize) -> Self {
+        self - self.logsumexp_axes_keep(&[axis])
+    }
+}
+
+/// The shape with `axes` reduced to length 1.
+fn reduced(operation: &str, shape: &[usize], axes: &[usize]) -> Vec<usize> {
+    let mut reduced = shape.to_vec();
+    for &axis in axes {
+        check_axis(operation, axis, shape);
+        reduced[axis] = 1;
+    }
+    reduced
+}
+
+fn max_value<T: Scalar>(x: &Value<T>, axes: &[usize]) -> Value<T> {
+    let mut max = x.clone();
+    for &axis in axes {
+        check_axis("max", axis, x.shape());
+        assert!(
+            x.len_of(Axis(axis)) > 0,
+            "max: axis {axis} of shape {:?} is empty",
+            x.shape()
+        );
+        let largest = max.map_axis(Axis(axis), |lane| {
+            // Not `max`, which passes over NaN: a NaN shall be seen.
+            lane.iter()
+                .fold(T::neg_infinity(), |m, &x| if x <= m { m } else { x })
+        });
+        max = largest.insert_axis(Axis(axis)).into_shared();
+    }
+    max
+}
