@@ -2,6 +2,7 @@
 
 pub mod autodiff;
 pub mod data;
+pub mod nn;
 mod scalar;
 
 pub use scalar::Scalar;

@@ -8,4 +8,5 @@ mod tape;
 
 pub use gradients::{DifferentiableGradients, Gradients};
 pub use ops::{Mask, broadcast_shape, product, top_k_mask};
+pub(crate) use ops::{relu, sigmoid, softplus};
 pub use tape::{IntoValue, Pullback, Tape, Value, Var};

@@ -15,6 +15,11 @@ pub(crate) fn softplus<T: Scalar>(x: T) -> T {
     x.max(T::zero()) + (-x.abs()).exp().ln_1p()
 }
 
+/// max(x, 0).
+pub(crate) fn relu<T: Scalar>(x: T) -> T {
+    if x > T::zero() { x } else { T::zero() }
+}
+
 impl<T: Scalar> Var<'_, T> {
     /// σ(x) = 1/(1 + e^-x), with σ'(x) = σ(x) σ(-x): where 1 - σ(x) would round to 0, σ(-x) keeps its digits.
     pub fn sigmoid(self) -> Self {

@@ -13,6 +13,7 @@ mod select;
 mod shape;
 mod window;
 
+pub(crate) use activation::{relu, sigmoid, softplus};
 pub use matmul::product;
 pub use select::{Mask, top_k_mask};
 pub use shape::broadcast_shape;
