@@ -1,1 +1,5 @@
 //! The command line.
+
+// Until the commands call them.
+#[allow(dead_code)]
+mod output;
