@@ -3,3 +3,5 @@
 // Until the commands call them.
 #[allow(dead_code)]
 mod output;
+#[allow(dead_code)]
+mod picture;
