@@ -5,3 +5,5 @@
 mod output;
 #[allow(dead_code)]
 mod picture;
+#[allow(dead_code, unused_imports)]
+mod plot;
