@@ -7,3 +7,5 @@ mod output;
 mod picture;
 #[allow(dead_code, unused_imports)]
 mod plot;
+#[allow(dead_code)]
+mod report;

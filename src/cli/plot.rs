@@ -10,3 +10,4 @@ mod svg;
 
 pub use curve::{Epoch, Terms, training_curve};
 pub use scatter::latent_scatter;
+pub use svg::Escaped;

@@ -32,6 +32,15 @@ impl Range {
         self.high - self.low
     }
 
+    /// Widened around its middle to a span of `least`, if it is narrower.
+    pub fn at_least(&self, least: f64) -> Self {
+        let lacking = (least - self.span()).max(0.0) / 2.0;
+        Self {
+            low: self.low - lacking,
+            high: self.high + lacking,
+        }
+    }
+
     /// With room at both ends, so that no curve runs along the frame; a flat curve comes to lie in the middle.
     pub fn padded(&self) -> Self {
         let size = self.low.abs().max(self.high.abs());
@@ -59,7 +68,8 @@ pub fn ticks(range: Range, wanted: usize, smallest_step: f64) -> (Vec<f64>, f64)
     let step = [1.0, 2.0, 5.0, 10.0]
         .map(|factor| factor * power)
         .into_iter()
-        .find(|step| *step >= rough * 0.999)
+        // Rather a few ticks more than wanted than half as many.
+        .find(|step| *step >= 0.7 * rough)
         .unwrap_or(rough)
         .max(smallest_step);
     let first = (range.low / step).ceil();
@@ -107,7 +117,7 @@ impl Frame {
         )
     }
 
-    /// Grid lines and numbers at the ticks of y.
+    /// Grid lines and numbers at the ticks of y, and the title above the numbers.
     pub fn draw_y(&self, svg: &mut Svg, wanted: usize, title: &str) {
         let (ticks, step) = ticks(self.y, wanted, 0.0);
         for tick in ticks {
@@ -120,8 +130,8 @@ impl Frame {
                 &label(tick, step),
             );
         }
-        let middle = self.area.top + self.area.height / 2.0;
-        svg.text_upward((16.0, middle), title);
+        // Level, not upright: easier to read, and out of the way of numbers however long they are.
+        svg.text((16.0, self.area.top - 16.0), Anchor::Start, INK, title);
     }
 
     /// Marks and numbers at ticks of x, below the frame, and the line that they are on.
@@ -153,8 +163,8 @@ mod tests {
             labels(-163.0, -78.0),
             ["−160", "−140", "−120", "−100", "−80"]
         );
-        assert_eq!(labels(-0.11, 0.21), ["−0.1", "0.0", "0.1", "0.2"]);
-        assert_eq!(labels(24.2, 25.3), ["24.5", "25.0"]);
+        assert_eq!(labels(-0.11, 0.26), ["−0.1", "0.0", "0.1", "0.2"]);
+        assert_eq!(labels(24.3, 25.1), ["24.4", "24.6", "24.8", "25.0"]);
         assert_eq!(labels(0.0, 5e9)[1], "1.0e9");
     }
 
@@ -185,7 +195,9 @@ mod tests {
     #[test]
     fn a_flat_curve_has_a_range_and_lies_in_its_middle() {
         for value in [0.0, -105.0, 1e12, 1e-12] {
-            let range = Range::of([value, value]).unwrap().padded();
+            let range = Range::of([value, value]).unwrap();
+            assert!(range.at_least(0.5).span() >= 0.49);
+            let range = range.padded();
             assert!(range.span() > 0.0);
             assert!((range.low + range.high - 2.0 * value).abs() <= 1e-9 * range.span());
         }

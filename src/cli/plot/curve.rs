@@ -55,9 +55,15 @@ const TEST: Style = Style {
     dashes: "",
 };
 
-/// The reconstruction term, beside the ELBO.
-const RECONSTRUCTION: Style = Style {
-    name: "reconstruction",
+/// The reconstruction term of the training images, beside their ELBO, where there are no held-out ones.
+const TRAIN_RECONSTRUCTION: Style = Style {
+    name: "reconstruction (train)",
+    ..TEST_RECONSTRUCTION
+};
+
+/// The reconstruction term of the held-out images, beside their ELBO.
+const TEST_RECONSTRUCTION: Style = Style {
+    name: "reconstruction (test)",
     color: "#009e73",
     width: 1.8,
     dashes: "",
@@ -76,6 +82,9 @@ const FEW: usize = 30;
 /// A value of this size is no result of a training, and near the end of what `f64` can subtract.
 const BEYOND: f64 = 1e100;
 
+/// Differences below so many nats are not blown up to fill a panel.
+const SPECK: f64 = 0.5;
+
 /// So many nats need not fill more than a quarter of a panel, however little else there is to see.
 const DETAIL: f64 = 10.0;
 
@@ -86,7 +95,7 @@ const DETAIL: f64 = 10.0;
 pub fn training_curve(epochs: &[Epoch]) -> String {
     let mut svg = Svg::new(
         WIDTH,
-        560.0,
+        608.0,
         "Training curve: the ELBO and its two terms, in nats per image, over the epochs",
     );
 
@@ -102,16 +111,23 @@ pub fn training_curve(epochs: &[Epoch]) -> String {
     };
 
     // The reconstruction of the held-out images if there are any: the gap to the ELBO of the same is the KL.
+    let reconstruction = if epochs.iter().any(|epoch| epoch.test.is_some()) {
+        series(TEST_RECONSTRUCTION, epochs, |epoch| {
+            epoch.test.map(|terms| terms.reconstruction)
+        })
+    } else {
+        series(TRAIN_RECONSTRUCTION, epochs, |epoch| {
+            Some(epoch.train.reconstruction)
+        })
+    };
     let curves = [
         series(TRAIN, epochs, |epoch| Some(epoch.train.elbo())),
         series(TEST, epochs, |epoch| epoch.test.map(|terms| terms.elbo())),
-        series(RECONSTRUCTION, epochs, |epoch| {
-            Some(epoch.test.unwrap_or(epoch.train).reconstruction)
-        }),
+        reconstruction,
     ];
     let area = Area {
         left: LEFT,
-        top: 54.0,
+        top: 78.0,
         width: RIGHT - LEFT,
         height: 256.0,
     };
@@ -123,7 +139,7 @@ pub fn training_curve(epochs: &[Epoch]) -> String {
     ];
     let area = Area {
         left: LEFT,
-        top: 386.0,
+        top: 434.0,
         width: RIGHT - LEFT,
         height: 112.0,
     };
@@ -155,17 +171,17 @@ fn panel(svg: &mut Svg, area: Area, x: Range, title: &str, curves: &[Series]) ->
     let frame = Frame {
         area,
         x,
-        y: readable(curves).padded(),
+        y: readable(curves).at_least(SPECK).padded(),
     };
-    frame.draw_y(svg, (area.height / 45.0) as usize, "nats per image");
+    frame.draw_y(svg, (area.height / 37.0) as usize, "nats per image");
 
     let shown = || curves.iter().filter(|curve| !curve.points.is_empty());
     let entries: Vec<Entry> = shown()
         .map(|curve| (curve.style.color, curve.style.name))
         .collect();
-    svg.legend((LEFT, area.top - 30.0), title, &entries);
+    svg.legend((16.0, area.top - 48.0), title, &entries);
     if let Some(note) = off_the_scale(curves, frame.y) {
-        svg.text((area.right(), area.top - 8.0), Anchor::End, FAINT, &note);
+        svg.text((area.right(), area.top - 16.0), Anchor::End, FAINT, &note);
     }
 
     svg.within(area, |svg| {
@@ -233,7 +249,7 @@ fn epoch_ticks(numbers: Range) -> (Vec<f64>, f64) {
     if numbers.span() == 0.0 {
         return (vec![numbers.low], 1.0);
     }
-    let (mut ticks, step) = ticks(numbers, 8, 1.0);
+    let (mut ticks, step) = ticks(numbers, 6, 1.0);
     if ticks
         .first()
         .is_some_and(|first| first - numbers.low > 0.6 * step)
@@ -343,6 +359,7 @@ mod tests {
         let mut epochs = training(5, -160.0);
         assert!(training_curve(&epochs).contains(">test<"));
         epochs.iter_mut().for_each(|epoch| epoch.test = None);
-        assert!(!training_curve(&epochs).contains(">test<"));
+        let svg = training_curve(&epochs);
+        assert!(!svg.contains(">test<") && svg.contains("reconstruction (train)"));
     }
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use ndarray::ArrayView2;
 
 use super::axis::{Frame, Range, ticks};
-use super::svg::{Anchor, Area, Entry, FAINT, GRID, Svg};
+use super::svg::{Area, Entry, GRID, Svg};
 
 /// The "muted" colours of Paul Tol and a dark gray, which colour-blind eyes tell apart, in an order that keeps digits
 /// which look alike (4 and 9, 3 and 5 and 8) far apart in colour.
@@ -55,7 +55,7 @@ pub fn latent_scatter(codes: ArrayView2<f32>, labels: &[u8]) -> Result<String> {
     let frame = frame(&points);
     let mut svg = Svg::new(
         WIDTH,
-        656.0,
+        680.0,
         "Latent plane: the mean code of every image, coloured by its label",
     );
     draw_axes(&mut svg, &frame);
@@ -86,7 +86,7 @@ fn frame(points: &[(u8, (f64, f64))]) -> Frame {
     Frame {
         area: Area {
             left: 78.0,
-            top: 48.0,
+            top: 72.0,
             width: SIDE,
             height: SIDE,
         },
@@ -102,8 +102,8 @@ fn draw_axes(svg: &mut Svg, frame: &Frame) {
         let (x, _) = frame.place((tick, 0.0));
         svg.line((x, frame.area.top), (x, frame.area.bottom()), GRID);
     }
-    frame.draw_y(svg, 6, "z₂");
-    frame.draw_x(svg, &ticks, step, "z₁");
+    frame.draw_y(svg, 6, "latent coordinate z₂");
+    frame.draw_x(svg, &ticks, step, "latent coordinate z₁");
 }
 
 /// Draws the points, a tag on the middle of each class, and the legend above.
@@ -132,16 +132,13 @@ fn draw_points(svg: &mut Svg, frame: &Frame, points: &[(u8, (f64, f64))]) {
             }
         }
         let (centre, (edge, _)) = (frame.place((0.0, 0.0)), frame.place((2.0, 0.0)));
-        svg.ring(centre, edge - centre.0);
-        svg.text(
-            (centre.0, centre.1 + edge - centre.0 + 12.0),
-            Anchor::Middle,
-            FAINT,
-            "prior, 2σ",
-        );
+        let radius = edge - centre.0;
+        svg.ring(centre, radius);
+        svg.tag((centre.0, centre.1 + radius + 16.0), 0.9, "prior, 2σ");
         for &class in &classes {
             svg.tag(
                 frame.place(median(of_class(points, class))),
+                1.4,
                 &class.to_string(),
             );
         }
@@ -183,7 +180,7 @@ mod tests {
         let svg = latent_scatter(codes.view(), &[0, 1, 1]).unwrap();
         well_formed(&svg);
         // The axes are symmetric: the first point is in the centre of the square.
-        let centre = (78.0 + SIDE / 2.0, 48.0 + SIDE / 2.0);
+        let centre = (78.0 + SIDE / 2.0, 72.0 + SIDE / 2.0);
         assert!(svg.contains(&format!(
             r#"<path d="M{} {}h0" fill="none" stroke="{}""#,
             centre.0, centre.1, COLORS[0]

@@ -82,12 +82,17 @@ impl Svg {
         ));
     }
 
-    /// A dashed circle around nothing.
+    /// A dashed circle that is seen even on a crowd of dots.
     pub fn ring(&mut self, (x, y): (f64, f64), radius: f64) {
         let (x, y, radius) = (Number(x), Number(y), Number(radius));
-        self.push(format_args!(
-            r#"<circle cx="{x}" cy="{y}" r="{radius}" fill="none" stroke="{FAINT}" stroke-dasharray="5 5"/>"#
-        ));
+        for stroke in [
+            r##"stroke="#ffffff" stroke-width="5" opacity="0.8""##,
+            r##"stroke="#000000" stroke-width="2" stroke-dasharray="7 5""##,
+        ] {
+            self.push(format_args!(
+                r#"<circle cx="{x}" cy="{y}" r="{radius}" fill="none" {stroke}/>"#
+            ));
+        }
     }
 
     /// A curve through points; `dashes` as SVG has them, empty for a solid curve.
@@ -129,19 +134,11 @@ impl Svg {
         ));
     }
 
-    /// A line of text that reads upward, centred at `(x, y)`.
-    pub fn text_upward(&mut self, (x, y): (f64, f64), text: &str) {
+    /// A word that stays readable on a crowd of dots, `size` times as large as other text.
+    pub fn tag(&mut self, (x, y): (f64, f64), size: f64, text: &str) {
         let (x, y, text) = (Number(x), Number(y), Escaped(text));
         self.push(format_args!(
-            r#"<text transform="translate({x} {y}) rotate(-90)" dy="0.35em" text-anchor="middle" fill="{INK}">{text}</text>"#
-        ));
-    }
-
-    /// A bold word that stays readable on a crowd of dots.
-    pub fn tag(&mut self, (x, y): (f64, f64), text: &str) {
-        let (x, y, text) = (Number(x), Number(y), Escaped(text));
-        self.push(format_args!(
-            r##"<text x="{x}" y="{y}" dy="0.35em" text-anchor="middle" font-size="1.4em" font-weight="bold" fill="#000000" stroke="#ffffff" stroke-width="5" stroke-linejoin="round" paint-order="stroke">{text}</text>"##
+            r##"<text x="{x}" y="{y}" dy="0.35em" text-anchor="middle" font-size="{size}em" font-weight="bold" fill="#000000" stroke="#ffffff" stroke-width="5" stroke-linejoin="round" paint-order="stroke">{text}</text>"##
         ));
     }
 
@@ -159,12 +156,12 @@ impl Svg {
             let gap = if i == 0 && title.is_empty() {
                 "0"
             } else {
-                "1.1em"
+                "0.85em"
             };
             append(
                 &mut spans,
                 format_args!(
-                    r#"<tspan dx="{gap}" fill="{color}">●</tspan><tspan dx="0.3em">{}</tspan>"#,
+                    r#"<tspan dx="{gap}" fill="{color}" font-size="1.35em">●</tspan><tspan dx="0.3em">{}</tspan>"#,
                     Escaped(name)
                 ),
             );
@@ -330,8 +327,7 @@ mod tests {
         svg.ring((1.0, 2.0), 3.0);
         svg.dots(&[(1.0, 2.0)], "red", 3.0, 0.5);
         svg.text((1.0, 2.0), Anchor::End, INK, "</text>&");
-        svg.text_upward((1.0, 2.0), "<up>");
-        svg.tag((1.0, 2.0), "'");
+        svg.tag((1.0, 2.0), 1.5, "'");
         svg.legend((1.0, 2.0), "<title>", &[("red", "a & b")]);
         let svg = svg.finish();
         check::well_formed(&svg);
