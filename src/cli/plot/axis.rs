@@ -131,7 +131,7 @@ impl Frame {
             );
         }
         // Level, not upright: easier to read, and out of the way of numbers however long they are.
-        svg.text((16.0, self.area.top - 16.0), Anchor::Start, INK, title);
+        svg.text((16.0, self.area.top - 22.0), Anchor::Start, INK, title);
     }
 
     /// Marks and numbers at ticks of x, below the frame, and the line that they are on.

@@ -95,7 +95,7 @@ const DETAIL: f64 = 10.0;
 pub fn training_curve(epochs: &[Epoch]) -> String {
     let mut svg = Svg::new(
         WIDTH,
-        608.0,
+        616.0,
         "Training curve: the ELBO and its two terms, in nats per image, over the epochs",
     );
 
@@ -127,7 +127,7 @@ pub fn training_curve(epochs: &[Epoch]) -> String {
     ];
     let area = Area {
         left: LEFT,
-        top: 78.0,
+        top: 82.0,
         width: RIGHT - LEFT,
         height: 256.0,
     };
@@ -139,7 +139,7 @@ pub fn training_curve(epochs: &[Epoch]) -> String {
     ];
     let area = Area {
         left: LEFT,
-        top: 434.0,
+        top: 442.0,
         width: RIGHT - LEFT,
         height: 112.0,
     };
@@ -179,9 +179,9 @@ fn panel(svg: &mut Svg, area: Area, x: Range, title: &str, curves: &[Series]) ->
     let entries: Vec<Entry> = shown()
         .map(|curve| (curve.style.color, curve.style.name))
         .collect();
-    svg.legend((16.0, area.top - 48.0), title, &entries);
+    svg.legend((16.0, area.top - 54.0), title, &entries);
     if let Some(note) = off_the_scale(curves, frame.y) {
-        svg.text((area.right(), area.top - 16.0), Anchor::End, FAINT, &note);
+        svg.text((area.right(), area.top - 22.0), Anchor::End, FAINT, &note);
     }
 
     svg.within(area, |svg| {
