@@ -1,0 +1,272 @@
+//! Files that are either whole or not there: nothing that a run leaves behind is half-written.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use tempfile::{Builder, NamedTempFile};
+
+/// Writes a file by way of a temporary one in the same folder, which takes the name `path` only once it is complete
+/// and on the disk.
+///
+/// Whatever goes wrong on the way (an error of `write`, a full disk, a crash), a file that was at `path` before is
+/// still there, unharmed. A symbolic link is followed. What is not a regular file (a folder, a device) is refused: the
+/// renaming would put a file in its place.
+pub fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    let refusal = |error: &io::Error| anyhow!("cannot write {}: {}", path.display(), reason(error));
+
+    let (target, permissions) = match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            bail!("cannot write {}: it is not a regular file", path.display())
+        }
+        // The renaming needs no permission of the file itself, so the question is asked here.
+        Ok(found) if found.permissions().readonly() => {
+            bail!("cannot write {}: it is read-only", path.display())
+        }
+        Ok(found) => {
+            let target = fs::canonicalize(path).map_err(|error| refusal(&error))?;
+            (target, Some(found.permissions()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (path.to_path_buf(), None),
+        Err(error) => return Err(refusal(&error)),
+    };
+
+    let mut file = temporary_in(&folder_of(&target)).map_err(|error| refusal(&error))?;
+    fill(file.as_file_mut(), write).with_context(|| format!("cannot write {}", path.display()))?;
+    if let Some(permissions) = permissions {
+        file.as_file()
+            .set_permissions(permissions)
+            .map_err(|error| refusal(&error))?;
+    }
+    file.persist(&target)
+        .map_err(|error| refusal(&error.error))?;
+    Ok(())
+}
+
+/// Creates a folder (and those above it) unless it is there, and makes sure that files can be written in it: better to
+/// learn it now than after an hour of training.
+pub fn create_folder(path: &Path) -> Result<()> {
+    if path.exists() && !path.is_dir() {
+        bail!("cannot use {} as a folder: it is a file", path.display());
+    }
+    fs::create_dir_all(path).map_err(|error| {
+        anyhow!(
+            "cannot create the folder {}: {}",
+            path.display(),
+            reason(&error)
+        )
+    })?;
+    // A real file, written and removed again: permission bits alone do not tell of read-only or full disks.
+    let probe = || -> io::Result<()> {
+        let mut file = temporary_in(path)?;
+        file.as_file_mut().write_all(b"?")?;
+        file.as_file().sync_all()
+    };
+    probe().map_err(|error| {
+        anyhow!(
+            "cannot write in the folder {}: {}",
+            path.display(),
+            reason(&error)
+        )
+    })
+}
+
+/// Hands `file` to `write`, and returns once everything is on the disk.
+fn fill(file: &mut File, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let mut buffered = BufWriter::new(&mut *file);
+    write(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
+    file.sync_all()?;
+    Ok(())
+}
+
+/// A temporary file in `folder`, removed when dropped.
+fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = Builder::new();
+    builder.prefix(".elbo-");
+    // Temporary files are private unless told otherwise; what we leave behind should have the mode of any other file,
+    // which the umask of the person takes its share from.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// The folder that a file is in, `.` for a bare name.
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Why the system said no, in words, and without the name of our temporary file.
+fn reason(error: &io::Error) -> String {
+    use io::ErrorKind;
+    match error.kind() {
+        ErrorKind::PermissionDenied => "permission denied".into(),
+        ErrorKind::NotFound => "no such folder".into(),
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "a part of this path is a file, not a folder".into()
+        }
+        ErrorKind::StorageFull => "no space left on the disk".into(),
+        ErrorKind::QuotaExceeded => "the disk quota is used up".into(),
+        ErrorKind::ReadOnlyFilesystem => "the file system is read-only".into(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::tempdir;
+
+    /// The names in a folder, sorted.
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn text(content: &'static str) -> impl FnOnce(&mut dyn Write) -> Result<()> {
+        move |w| Ok(w.write_all(content.as_bytes())?)
+    }
+
+    #[test]
+    fn a_file_is_written_and_written_again() {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("metrics.json");
+        write_atomically(&path, text("one")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+        write_atomically(&path, text("2")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "2");
+        assert_eq!(names(folder.path()), ["metrics.json"]);
+    }
+
+    #[test]
+    fn a_writer_that_fails_half_way_leaves_the_old_file() {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("weights");
+        write_atomically(&path, text("good")).unwrap();
+        let error = write_atomically(&path, |w| {
+            // More than any buffer holds, so that some of it reaches the temporary file.
+            w.write_all(&[b'x'; 1 << 20])?;
+            bail!("the weights ran out")
+        })
+        .unwrap_err();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "good");
+        assert_eq!(names(folder.path()), ["weights"]);
+        let line = format!("{error:#}");
+        assert!(line.contains("weights: the weights ran out"), "{line}");
+    }
+
+    #[test]
+    fn errors_are_one_line_that_names_the_path() {
+        let folder = tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+
+        for (path, said) in [
+            (file.join("below"), "is a file, not a folder"),
+            (folder.path().join("missing/x"), "no such folder"),
+            (folder.path().to_path_buf(), "not a regular file"),
+        ] {
+            let line = format!("{:#}", write_atomically(&path, text("")).unwrap_err());
+            assert!(line.contains(said), "{line}");
+            assert!(line.contains(path.to_str().unwrap()), "{line}");
+            assert!(!line.contains('\n') && !line.contains(".elbo-"), "{line}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_refused_and_survives() {
+        use std::os::unix::fs::FileTypeExt;
+        let device = Path::new("/dev/null");
+        write_atomically(device, text("gone")).unwrap_err();
+        assert!(fs::metadata(device).unwrap().file_type().is_char_device());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_and_the_mode_is_kept() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        symlink("file", &link).unwrap();
+        write_atomically(&link, text("new")).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_file_has_the_mode_of_any_other() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempdir().unwrap();
+        let (plain, ours) = (folder.path().join("plain"), folder.path().join("ours"));
+        fs::write(&plain, "").unwrap();
+        write_atomically(&ours, text("")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_read_only_file_is_left_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("kept");
+        fs::write(&path, "kept").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+        let error = write_atomically(&path, text("new")).unwrap_err();
+        assert!(error.to_string().contains("read-only"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
+    }
+
+    #[test]
+    fn folders_are_created_with_those_above_them() {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        create_folder(&path).unwrap();
+        create_folder(&path).unwrap();
+        assert!(path.is_dir());
+        assert!(names(&path).is_empty());
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let folder = tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = create_folder(&file).unwrap_err().to_string();
+        assert!(error.contains("it is a file"), "{error}");
+        let error = create_folder(&file.join("below")).unwrap_err().to_string();
+        assert!(error.contains("is a file, not a folder"), "{error}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_that_takes_no_files_is_refused() {
+        for path in ["/proc", "/proc/elbo"] {
+            let error = create_folder(Path::new(path)).unwrap_err().to_string();
+            assert!(error.contains(path) && !error.contains(".elbo-"), "{error}");
+        }
+    }
+}
