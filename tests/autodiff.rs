@@ -563,8 +563,8 @@ fn at<T: Scalar>(x: f64, f: for<'t> fn(Var<'t, T>) -> Var<'t, T>) -> (f64, f64) 
     let x = tape.variable(arr1(&[T::of(x)]));
     let y = f(x);
     (
-        y.sum().item().to_f64(),
-        tape.gradients(y.sum()).wrt(x).sum().to_f64(),
+        y.sum().item().as_f64(),
+        tape.gradients(y.sum()).wrt(x).sum().as_f64(),
     )
 }
 

@@ -9,6 +9,8 @@ use rand::Rng;
 /// A Bernoulli decoder is a distribution over binary pixels only, and log-likelihoods under different
 /// binarisations cannot be compared with each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "cli", serde(rename_all = "lowercase"))]
 pub enum Binarisation {
     /// Grey: `x = p / 255`.
     #[default]

@@ -34,10 +34,12 @@
 
 mod dense;
 mod initialisation;
+mod model;
 mod optimiser;
 mod parameters;
 
 pub use dense::{Activation, Dense, Mlp, UnknownActivation, dense};
 pub use initialisation::Initialisation;
+pub use model::{Model, Objective};
 pub use optimiser::{Adam, Sgd};
 pub use parameters::{Bound, Mismatch, ParameterGradients, ParameterId, Parameters};

@@ -23,6 +23,19 @@ impl<T: Scalar> Var<'_, T> {
         self.sum_axes_keep(axes).squeeze(axes)
     }
 
+    /// The sum over the last axis, which is dropped: where data lie as rows, the sum over one datum.
+    ///
+    /// # Panics
+    /// If there is no axis.
+    pub fn sum_last(self) -> Self {
+        let ndim = self.ndim();
+        assert!(
+            ndim > 0,
+            "sum_last: expected an axis, found a single number"
+        );
+        self.sum_axes(&[ndim - 1])
+    }
+
     /// The sum over `axes`, which keep length 1. Its adjoint is broadcasting.
     ///
     /// # Panics

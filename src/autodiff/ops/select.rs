@@ -126,7 +126,7 @@ pub fn top_k_mask<T: Scalar>(x: &Value<T>, k: usize, axis: usize) -> Mask {
                 if x.is_nan() {
                     f64::NEG_INFINITY
                 } else {
-                    x.to_f64()
+                    x.as_f64()
                 }
             };
             key(lane[j]).total_cmp(&key(lane[i]))

@@ -1,0 +1,83 @@
+//! The Gaussian with independent dimensions.
+
+use std::f64::consts::TAU;
+
+use super::noise::standard_normal;
+use crate::Scalar;
+use crate::autodiff::{Var, broadcast_shape};
+use rand::Rng;
+
+/// N(μ, diag σ²), by its mean μ and log-variance s = log σ², which any real number is.
+///
+/// The two broadcast against each other and against data.
+#[derive(Clone, Copy, Debug)]
+pub struct DiagonalGaussian<'t, T: Scalar> {
+    /// μ, of shape (…, d).
+    pub mean: Var<'t, T>,
+    /// s = log σ², of shape (…, d). Not log σ: the variance is e^s and the deviation e^(s/2).
+    pub log_variance: Var<'t, T>,
+}
+
+impl<'t, T: Scalar> DiagonalGaussian<'t, T> {
+    /// log N(z; μ, σ²) = -½ Σ [log 2π + s + (z-μ)² e^-s], over the last axis, in nats.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast, or there is no axis.
+    pub fn log_density(&self, z: Var<'t, T>) -> Var<'t, T> {
+        let (mu, s) = (self.mean, self.log_variance);
+        let per_dimension = (z - mu).square() * (-s).exp() + s + T::of(TAU.ln());
+        per_dimension.sum_last() * T::of(-0.5)
+    }
+
+    /// z = μ + σ ⊙ ε, for ε ~ N(0, I) drawn by the caller: a sample that is a function of μ and s (notes,
+    /// reparameterisation).
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    pub fn sample(&self, noise: Var<'t, T>) -> Var<'t, T> {
+        reparameterise(self.mean, self.log_variance, noise)
+    }
+
+    /// A sample of the mean's shape, with fresh noise from `rng`.
+    pub fn draw(&self, rng: &mut impl Rng) -> Var<'t, T> {
+        self.sample(standard_normal(self.mean.tape(), &self.mean.shape(), rng))
+    }
+
+    /// H = ½ Σ (1 + log 2π + s), over the last axis, in nats.
+    ///
+    /// # Panics
+    /// If there is no axis.
+    pub fn entropy(&self) -> Var<'t, T> {
+        // One variance may serve many dimensions: each has its own entropy.
+        let shape = broadcast_shape("entropy", &self.mean.shape(), &self.log_variance.shape());
+        let s = self.log_variance.broadcast_to(&shape);
+        (s + T::of(1.0 + TAU.ln())).sum_last() * T::of(0.5)
+    }
+}
+
+/// z = μ + e^(s/2) ⊙ ε in one operation. With z̄ arriving: μ̄ = z̄, s̄ = ½ z̄ ⊙ (z - μ), ε̄ = z̄ ⊙ e^(s/2).
+fn reparameterise<'t, T: Scalar>(
+    mean: Var<'t, T>,
+    log_variance: Var<'t, T>,
+    noise: Var<'t, T>,
+) -> Var<'t, T> {
+    let tape = mean.tape();
+    let half = T::of(0.5);
+    let offset = tape.zip_values(
+        "reparameterise",
+        &log_variance.value(),
+        &noise.value(),
+        |s, e| (s * half).exp() * e,
+    );
+    let z = tape.zip_values("reparameterise", &mean.value(), &offset, |mu, o| mu + o);
+    tape.record(
+        "reparameterise",
+        &[mean, log_variance, noise],
+        z,
+        move |p| {
+            p.give(0, || p.cotangent);
+            p.give(1, || p.cotangent * (p.output - p.input(0)) * half);
+            p.give(2, || p.cotangent * (p.input(1) * half).exp());
+        },
+    )
+}

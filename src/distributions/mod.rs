@@ -1,0 +1,17 @@
+//! Densities with gradients: diagonal Gaussian, Bernoulli, categorical.
+//!
+//! The last axis is one event: an array of shape (…, d) holds data of d dimensions, and every density,
+//! entropy and divergence is a sum over that axis, of shape (…), in nats. Never a mean: a mean over pixels
+//! weighs the divergence against it by their number. Parameters broadcast against data.
+//!
+//! Sampling takes its noise from outside, as an array: frozen noise makes a sample a function, which can be
+//! checked and differentiated.
+
+mod bernoulli;
+mod categorical;
+mod gaussian;
+pub mod noise;
+
+pub use bernoulli::Bernoulli;
+pub use categorical::Categorical;
+pub use gaussian::DiagonalGaussian;

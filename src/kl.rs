@@ -1,0 +1,70 @@
+//! Kullback–Leibler divergences in closed form.
+
+use crate::Scalar;
+use crate::autodiff::Var;
+use crate::distributions::{Bernoulli, Categorical, DiagonalGaussian};
+
+/// KL(N(μ, diag e^s) ‖ N(0, I)) = ½ Σ (μ² + e^s - 1 - s), over the last axis, in nats.
+///
+/// With ȳ arriving, μ̄ = ȳ μ and s̄ = ȳ ½(e^s - 1) (Kingma and Welling 2014, appendix B).
+///
+/// # Panics
+/// If the shapes of mean and log-variance differ, or there is no axis.
+pub fn gaussian_standard<'t, T: Scalar>(q: &DiagonalGaussian<'t, T>) -> Var<'t, T> {
+    let (mean, log_variance) = (q.mean, q.log_variance);
+    let (half, tape) = (T::of(0.5), mean.tape());
+    assert!(
+        mean.shape() == log_variance.shape() && mean.ndim() > 0,
+        "gaussian_standard: shapes {:?} (mean) and {:?} (log-variance) do not fit",
+        mean.shape(),
+        log_variance.shape()
+    );
+    let terms = tape.zip_values("kl", &mean.value(), &log_variance.value(), |mu, s| {
+        half * (mu * mu + (s.exp_m1() - s))
+    });
+    let event = ndarray::Axis(terms.ndim() - 1);
+    let value = terms.sum_axis(event).into_shared();
+    tape.record(
+        "kl-gaussian-standard",
+        &[mean, log_variance],
+        value,
+        move |p| {
+            let (mu, s) = (p.input(0), p.input(1));
+            let g = p.cotangent.unsqueeze(p.cotangent.ndim());
+            p.give(0, || g * mu);
+            p.give(1, || g * (s.expm1() * half));
+        },
+    )
+}
+
+/// KL(q ‖ p) = ½ Σ [(μ_q - μ_p)² e^(-s_p) + e^(s_q - s_p) - 1 - (s_q - s_p)] of two diagonal Gaussians, over the
+/// last axis, in nats.
+///
+/// # Panics
+/// If the shapes do not broadcast, or there is no axis.
+pub fn gaussian_diagonal<'t, T: Scalar>(
+    q: &DiagonalGaussian<'t, T>,
+    p: &DiagonalGaussian<'t, T>,
+) -> Var<'t, T> {
+    let difference = q.log_variance - p.log_variance;
+    let distance = (q.mean - p.mean).square() * (-p.log_variance).exp();
+    (distance + difference.expm1() - difference).sum_last() * T::of(0.5)
+}
+
+/// KL(q ‖ p) = Σ_k q_k (log q_k - log p_k), over the last axis, in nats.
+///
+/// # Panics
+/// If the shapes do not broadcast, or there is no axis.
+pub fn categorical<'t, T: Scalar>(q: &Categorical<'t, T>, p: &Categorical<'t, T>) -> Var<'t, T> {
+    (q.probabilities() * (q.log_probabilities() - p.log_probabilities())).sum_last()
+}
+
+/// KL(q ‖ p) = Σ [σ(a) (a - b) - softplus(a) + softplus(b)] of independent coins with logits a (of q) and b
+/// (of p), over the last axis, in nats.
+///
+/// # Panics
+/// If the shapes do not broadcast, or there is no axis.
+pub fn bernoulli<'t, T: Scalar>(q: &Bernoulli<'t, T>, p: &Bernoulli<'t, T>) -> Var<'t, T> {
+    let (a, b) = (q.logits, p.logits);
+    (a.sigmoid() * (a - b) - a.softplus() + b.softplus()).sum_last()
+}

@@ -1,0 +1,5 @@
+//! The training loop: the same for every model.
+
+mod fit;
+
+pub use fit::{Average, Diverged, Epoch, Event, Settings, Task, evaluate, fit};

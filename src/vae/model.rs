@@ -1,0 +1,296 @@
+//! Encoder, decoder, and the evidence lower bound between them.
+
+use rand::Rng;
+
+use crate::Scalar;
+use crate::autodiff::{Tape, Var};
+use crate::distributions::noise::standard_normal;
+use crate::distributions::{Bernoulli, DiagonalGaussian};
+use crate::kl;
+use crate::nn::{
+    Activation, Bound, Initialisation, Mlp, Model, Objective, ParameterId, Parameters,
+};
+
+/// p(x|z): what the decoder's output means.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "cli", serde(rename_all = "kebab-case", tag = "kind"))]
+pub enum Likelihood {
+    /// Coins, one for each dimension; the output is their logits.
+    #[default]
+    Bernoulli,
+    /// N(output, σ² I) with a given deviation σ.
+    Gaussian {
+        /// σ, in the units of the data.
+        deviation: f64,
+    },
+    /// N(output, σ² I) with one σ that is learnt; it starts at 1.
+    GaussianLearned,
+}
+
+/// How the KL term of the bound is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "cli", serde(rename_all = "kebab-case"))]
+pub enum Divergence {
+    /// KL(q(z|x) ‖ p(z)) exactly.
+    #[default]
+    ClosedForm,
+    /// log q(z|x) - log p(z) at the same samples of z as the reconstruction term.
+    MonteCarlo,
+}
+
+/// What a [`Vae`] is made of.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize))]
+pub struct Architecture {
+    /// The number of dimensions of a datum.
+    pub dimensions: usize,
+    /// The widths of the encoder's hidden layers, from data to latent; the decoder's are the same in reverse.
+    pub hidden: Vec<usize>,
+    /// The number of dimensions of the latent z.
+    pub latent: usize,
+    /// The function after each hidden layer.
+    pub activation: Activation,
+    /// p(x|z).
+    pub likelihood: Likelihood,
+}
+
+impl Default for Architecture {
+    /// 784-400-20, ReLU, Bernoulli.
+    fn default() -> Self {
+        Self {
+            dimensions: 784,
+            hidden: vec![400],
+            latent: 20,
+            activation: Activation::Relu,
+            likelihood: Likelihood::Bernoulli,
+        }
+    }
+}
+
+/// A variational autoencoder: q(z|x) = N(μ(x), diag e^s(x)), p(z) = N(0, I), p(x|z) from the decoder.
+///
+/// It holds the structure; the weights are in [`Parameters`], under the names `encoder.0.weight`, … ,
+/// `decoder.0.weight`, … The encoder's last layer gives μ and s = log σ² side by side.
+#[derive(Clone, Debug)]
+pub struct Vae {
+    architecture: Architecture,
+    encoder: Mlp,
+    decoder: Mlp,
+    log_variance: Option<ParameterId>,
+    divergence: Divergence,
+    samples: usize,
+}
+
+/// The two terms of the bound, of shape (batch), in nats: ELBO = reconstruction - KL.
+#[derive(Clone, Copy, Debug)]
+pub struct Elbo<'t, T: Scalar> {
+    /// E_q log p(x|z), by Monte Carlo.
+    pub reconstruction: Var<'t, T>,
+    /// KL(q(z|x) ‖ p(z)).
+    pub kl: Var<'t, T>,
+}
+
+impl<'t, T: Scalar> Elbo<'t, T> {
+    /// The bound itself, of shape (batch).
+    pub fn value(&self) -> Var<'t, T> {
+        self.reconstruction - self.kl
+    }
+}
+
+/// The distribution of a datum given z.
+#[derive(Clone, Copy, Debug)]
+pub enum Observation<'t, T: Scalar> {
+    /// Coins.
+    Bernoulli(Bernoulli<'t, T>),
+    /// A Gaussian.
+    Gaussian(DiagonalGaussian<'t, T>),
+}
+
+impl<'t, T: Scalar> Observation<'t, T> {
+    /// log p(x|z), summed over dimensions, in nats.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    pub fn log_density(&self, x: Var<'t, T>) -> Var<'t, T> {
+        match self {
+            Self::Bernoulli(coins) => coins.log_density(x),
+            Self::Gaussian(gaussian) => gaussian.log_density(x),
+        }
+    }
+
+    /// E[x|z]: what one looks at.
+    pub fn mean(&self) -> Var<'t, T> {
+        match self {
+            Self::Bernoulli(coins) => coins.mean(),
+            Self::Gaussian(gaussian) => gaussian.mean,
+        }
+    }
+}
+
+impl Vae {
+    /// Adds the weights of encoder and decoder to `parameters`, freshly drawn (Glorot, for ReLU too: on MNIST it
+    /// ends a nat above He, whose first logits are too large).
+    ///
+    /// # Panics
+    /// If a width is 0.
+    pub fn new<T: Scalar>(
+        architecture: Architecture,
+        parameters: &mut Parameters<T>,
+        rng: &mut impl Rng,
+    ) -> Self {
+        let Architecture {
+            dimensions,
+            latent,
+            activation,
+            likelihood,
+            ..
+        } = architecture;
+        let hidden = &architecture.hidden;
+        let down = [&[dimensions], hidden.as_slice(), &[2 * latent]].concat();
+        let reversed: Vec<usize> = hidden.iter().rev().copied().collect();
+        let up = [&[latent], reversed.as_slice(), &[dimensions]].concat();
+        let mut network = |name: &str, widths: &[usize]| {
+            Mlp::new(
+                parameters,
+                name,
+                widths,
+                activation,
+                Initialisation::Glorot,
+                rng,
+            )
+        };
+        let encoder = network("encoder", &down);
+        let decoder = network("decoder", &up);
+        let log_variance = matches!(likelihood, Likelihood::GaussianLearned)
+            .then(|| parameters.add("decoder.log_variance", ndarray::arr0(T::zero())));
+        Self {
+            architecture,
+            encoder,
+            decoder,
+            log_variance,
+            divergence: Divergence::default(),
+            samples: 1,
+        }
+    }
+
+    /// With another way to compute the KL term.
+    pub fn with_divergence(self, divergence: Divergence) -> Self {
+        Self { divergence, ..self }
+    }
+
+    /// With L samples of z for each datum, in training and evaluation.
+    ///
+    /// # Panics
+    /// If L is 0.
+    pub fn with_samples(self, samples: usize) -> Self {
+        assert!(samples > 0, "the bound needs a sample for each datum");
+        Self { samples, ..self }
+    }
+
+    /// What it is made of.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// q(z|x) for data of shape (…, dimensions).
+    ///
+    /// # Panics
+    /// If the data have another number of dimensions.
+    pub fn encode<'t, T: Scalar>(
+        &self,
+        p: &Bound<'t, T>,
+        x: Var<'t, T>,
+    ) -> DiagonalGaussian<'t, T> {
+        let output = self.encoder.forward(p, x);
+        let (axis, latent) = (output.ndim() - 1, self.architecture.latent);
+        DiagonalGaussian {
+            mean: output.slice(axis, 0..latent),
+            log_variance: output.slice(axis, latent..2 * latent),
+        }
+    }
+
+    /// p(x|z) for latents of shape (…, latent).
+    ///
+    /// # Panics
+    /// If the latents have another number of dimensions.
+    pub fn decode<'t, T: Scalar>(&self, p: &Bound<'t, T>, z: Var<'t, T>) -> Observation<'t, T> {
+        let output = self.decoder.forward(p, z);
+        let log_variance = match self.architecture.likelihood {
+            Likelihood::Bernoulli => {
+                return Observation::Bernoulli(Bernoulli { logits: output });
+            }
+            Likelihood::Gaussian { deviation } => output.tape().scalar(T::of(2.0 * deviation.ln())),
+            Likelihood::GaussianLearned => {
+                p[self.log_variance.expect("added with this likelihood")]
+            }
+        };
+        Observation::Gaussian(DiagonalGaussian {
+            mean: output,
+            log_variance,
+        })
+    }
+
+    /// p(z) = N(0, I).
+    pub fn prior<'t, T: Scalar>(&self, tape: &'t Tape<T>) -> DiagonalGaussian<'t, T> {
+        let zeros = tape.full(&[self.architecture.latent], T::zero());
+        DiagonalGaussian {
+            mean: zeros,
+            log_variance: zeros,
+        }
+    }
+
+    /// The evidence lower bound of every datum (notes, vae-elbo), with frozen noise ε of shape
+    /// (L, batch, latent) for L samples of z, or (batch, latent) for one.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn elbo<'t, T: Scalar>(
+        &self,
+        p: &Bound<'t, T>,
+        x: Var<'t, T>,
+        noise: Var<'t, T>,
+    ) -> Elbo<'t, T> {
+        let q = self.encode(p, x);
+        let z = q.sample(noise);
+        let over_samples = |terms: Var<'t, T>| match terms.ndim() {
+            2 => terms.mean_axes(&[0]),
+            _ => terms,
+        };
+        let reconstruction = over_samples(self.decode(p, z).log_density(x));
+        let kl = match self.divergence {
+            Divergence::ClosedForm => kl::gaussian_standard(&q),
+            Divergence::MonteCarlo => {
+                over_samples(q.log_density(z) - self.prior(p.tape()).log_density(z))
+            }
+        };
+        Elbo { reconstruction, kl }
+    }
+
+    /// The shape of the noise that [`elbo`](Vae::elbo) takes for a batch.
+    pub fn noise_shape(&self, batch: usize) -> Vec<usize> {
+        match self.samples {
+            1 => vec![batch, self.architecture.latent],
+            samples => vec![samples, batch, self.architecture.latent],
+        }
+    }
+}
+
+impl<T: Scalar> Model<T> for Vae {
+    /// Minus the mean of the bound over the batch.
+    fn objective<'t>(
+        &self,
+        p: &Bound<'t, T>,
+        x: Var<'t, T>,
+        rng: &mut rand::rngs::StdRng,
+    ) -> Objective<'t, T> {
+        let noise = standard_normal(p.tape(), &self.noise_shape(x.shape()[0]), rng);
+        let elbo = self.elbo(p, x, noise);
+        let (reconstruction, kl) = (elbo.reconstruction.mean(), elbo.kl.mean());
+        Objective {
+            loss: kl - reconstruction,
+            terms: vec![("reconstruction", reconstruction), ("kl", kl)],
+        }
+    }
+}
