@@ -30,7 +30,7 @@ impl<T: Scalar> Sgd<T> {
     /// One step for every parameter.
     ///
     /// # Panics
-    /// If the gradients are not those of these parameters.
+    /// If the gradients are not those of these parameters, or an earlier step was for others.
     pub fn step(&mut self, parameters: &mut Parameters<T>, gradients: &ParameterGradients<T>) {
         start(&mut self.velocity, parameters);
         let (rate, momentum) = (self.rate, self.momentum);
@@ -84,7 +84,7 @@ impl<T: Scalar> Adam<T> {
     /// One step for every parameter.
     ///
     /// # Panics
-    /// If the gradients are not those of these parameters.
+    /// If the gradients are not those of these parameters, or an earlier step was for others.
     pub fn step(&mut self, parameters: &mut Parameters<T>, gradients: &ParameterGradients<T>) {
         start(&mut self.first, parameters);
         start(&mut self.second, parameters);
@@ -116,9 +116,10 @@ fn start<T: Scalar>(state: &mut Vec<Vec<T>>, parameters: &Parameters<T>) {
             .map(|(_, value)| vec![T::zero(); value.len()])
             .collect();
     }
-    assert_eq!(
-        state.len(),
-        parameters.len(),
+    // Sizes, too: a pass over parameter and state together would stop at the shorter of the two.
+    let sizes = parameters.iter().map(|(_, value)| value.len());
+    assert!(
+        sizes.eq(state.iter().map(Vec::len)),
         "an optimiser belongs to one set of parameters"
     );
 }
