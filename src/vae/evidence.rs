@@ -92,7 +92,9 @@ impl Default for LogSum {
 
 impl LogSum {
     fn add(&mut self, x: f64) {
-        if x <= self.max {
+        if x == f64::NEG_INFINITY {
+            // e^x = 0, also where nothing larger has come yet: -∞ - -∞ would be NaN.
+        } else if x <= self.max {
             self.scaled += (x - self.max).exp();
         } else {
             // Also where x is NaN: it is to be seen in the result.
