@@ -49,10 +49,9 @@ impl<'t, T: Scalar> Bernoulli<'t, T> {
     /// If there is no axis.
     pub fn entropy(&self) -> Var<'t, T> {
         let a = self.logits;
-        // By symmetry in a. At large |a| the difference softplus(a) - a σ(a) would cancel to noise; with
-        // b = |a| it is softplus(-b) + b σ(-b), two small positive numbers.
-        let b = a.abs();
-        ((-b).softplus() + b * (-b).sigmoid()).sum_last()
+        // The sum over both outcomes, -p log p - (1-p) log(1-p): at large |a| softplus(a) - a σ(a) would cancel to
+        // noise; these are two positive numbers. And no |a|, whose corner at 0 would hide the curvature there.
+        (a.sigmoid() * (-a).softplus() + (-a).sigmoid() * a.softplus()).sum_last()
     }
 }
 
