@@ -74,7 +74,11 @@ fn bernoulli_log_density<'t, T: Scalar>(x: Var<'t, T>, logits: Var<'t, T>) -> Va
     tape.record("bernoulli", &[x, logits], sums.into_shared(), |p| {
         let (x, a) = (p.input(0), p.input(1));
         let g = p.cotangent.unsqueeze(p.cotangent.ndim());
-        p.give(0, || g * a);
+        p.give(0, || {
+            // One logit may serve many data, and every datum has its own cotangent.
+            let shape = broadcast_shape("bernoulli", &x.shape(), &a.shape());
+            (g * a).broadcast_to(&shape)
+        });
         p.give(1, || bernoulli_score(g, x, a));
     })
 }
