@@ -3,7 +3,7 @@
 use ndarray::{ArrayView1, Axis, Zip};
 
 use crate::Scalar;
-use crate::autodiff::{Value, Var, broadcast_shape, sigmoid, softplus};
+use crate::autodiff::{Value, Var, broadcast_shape, sigmoid};
 
 /// Independent coins with success probability σ(a), by their logits a = log p/(1-p), which any real number is.
 #[derive(Clone, Copy, Debug)]
@@ -84,11 +84,18 @@ fn bernoulli_log_density<'t, T: Scalar>(x: Var<'t, T>, logits: Var<'t, T>) -> Va
 }
 
 fn row_log_density<T: Scalar>(x: ArrayView1<'_, T>, a: ArrayView1<'_, T>) -> T {
-    let term = |(&x, &a): (&T, &T)| x * a - softplus(a);
+    let term = |(&x, &a): (&T, &T)| log_density(x, a);
     match (x.as_slice(), a.as_slice()) {
         (Some(x), Some(a)) => x.iter().zip(a).map(term).sum(),
         _ => x.iter().zip(a).map(term).sum(),
     }
+}
+
+/// x a - softplus(a), written so that log p(1) = -log(1 + e^-a) keeps its digits at large a, where a - softplus(a) would
+/// cancel to 0 and call the outcome certain.
+fn log_density<T: Scalar>(x: T, a: T) -> T {
+    let likely = if a > T::zero() { T::one() } else { T::zero() };
+    (x - likely) * a - (-a.abs()).exp().ln_1p()
 }
 
 /// g ⊙ (x - σ(a)) in one pass, for a weight g of last length 1.
