@@ -47,8 +47,9 @@ pub fn gaussian_diagonal<'t, T: Scalar>(
     p: &DiagonalGaussian<'t, T>,
 ) -> Var<'t, T> {
     let difference = q.log_variance - p.log_variance;
-    let distance = (q.mean - p.mean).square() * (-p.log_variance).exp();
-    (distance + difference.expm1() - difference).sum_last() * T::of(0.5)
+    // In deviations of p, then squared: e^-s itself overflows where 1/σ does not.
+    let distance = (q.mean - p.mean) * (p.log_variance * T::of(-0.5)).exp();
+    (distance.square() + (difference.expm1() - difference)).sum_last() * T::of(0.5)
 }
 
 /// KL(q ‖ p) = Σ_k q_k (log q_k - log p_k), over the last axis, in nats.

@@ -25,7 +25,9 @@ impl<'t, T: Scalar> DiagonalGaussian<'t, T> {
     /// If the shapes do not broadcast, or there is no axis.
     pub fn log_density(&self, z: Var<'t, T>) -> Var<'t, T> {
         let (mu, s) = (self.mean, self.log_variance);
-        let per_dimension = (z - mu).square() * (-s).exp() + s + T::of(TAU.ln());
+        // (z-μ)/σ, squared: e^-s itself overflows where 1/σ does not.
+        let standard = (z - mu) * (s * T::of(-0.5)).exp();
+        let per_dimension = standard.square() + s + T::of(TAU.ln());
         per_dimension.sum_last() * T::of(-0.5)
     }
 
