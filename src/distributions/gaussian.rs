@@ -40,9 +40,9 @@ impl<'t, T: Scalar> DiagonalGaussian<'t, T> {
         reparameterise(self.mean, self.log_variance, noise)
     }
 
-    /// A sample of the mean's shape, with fresh noise from `rng`.
+    /// A sample with fresh noise from `rng`, of the shape that mean and log-variance broadcast to.
     pub fn draw(&self, rng: &mut impl Rng) -> Var<'t, T> {
-        self.sample(standard_normal(self.mean.tape(), &self.mean.shape(), rng))
+        self.sample(standard_normal(self.mean.tape(), &self.shape("draw"), rng))
     }
 
     /// H = ½ Σ (1 + log 2π + s), over the last axis, in nats.
@@ -51,9 +51,13 @@ impl<'t, T: Scalar> DiagonalGaussian<'t, T> {
     /// If there is no axis.
     pub fn entropy(&self) -> Var<'t, T> {
         // One variance may serve many dimensions: each has its own entropy.
-        let shape = broadcast_shape("entropy", &self.mean.shape(), &self.log_variance.shape());
-        let s = self.log_variance.broadcast_to(&shape);
+        let s = self.log_variance.broadcast_to(&self.shape("entropy"));
         (s + T::of(1.0 + TAU.ln())).sum_last() * T::of(0.5)
+    }
+
+    /// The shape of a sample.
+    fn shape(&self, operation: &str) -> Vec<usize> {
+        broadcast_shape(operation, &self.mean.shape(), &self.log_variance.shape())
     }
 }
 
