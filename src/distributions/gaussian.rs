@@ -61,7 +61,8 @@ impl<'t, T: Scalar> DiagonalGaussian<'t, T> {
     }
 }
 
-/// z = μ + e^(s/2) ⊙ ε in one operation. With z̄ arriving: μ̄ = z̄, s̄ = ½ z̄ ⊙ (z - μ), ε̄ = z̄ ⊙ e^(s/2).
+/// z = μ + e^(s/2) ⊙ ε in one operation. With z̄ arriving: μ̄ = z̄, s̄ = ½ z̄ ⊙ ε ⊙ e^(s/2),
+/// ε̄ = z̄ ⊙ e^(s/2). Not s̄ = ½ z̄ ⊙ (z - μ), which is the same but for rounding: a small σ ε is lost in z.
 fn reparameterise<'t, T: Scalar>(
     mean: Var<'t, T>,
     log_variance: Var<'t, T>,
@@ -82,8 +83,9 @@ fn reparameterise<'t, T: Scalar>(
         z,
         move |p| {
             p.give(0, || p.cotangent);
-            p.give(1, || p.cotangent * (p.output - p.input(0)) * half);
-            p.give(2, || p.cotangent * (p.input(1) * half).exp());
+            let deviation = || (p.input(1) * half).exp();
+            p.give(1, || p.cotangent * (p.input(2) * deviation()) * half);
+            p.give(2, || p.cotangent * deviation());
         },
     )
 }
