@@ -63,9 +63,13 @@ pub fn categorical<'t, T: Scalar>(q: &Categorical<'t, T>, p: &Categorical<'t, T>
 /// KL(q ‖ p) = Σ [σ(a) (a - b) - softplus(a) + softplus(b)] of independent coins with logits a (of q) and b
 /// (of p), over the last axis, in nats.
 ///
+/// Computed as the sum over both outcomes of q log q/p: the three terms above are of the logits' size and
+/// cancel to noise where both coins are nearly certain.
+///
 /// # Panics
 /// If the shapes do not broadcast, or there is no axis.
 pub fn bernoulli<'t, T: Scalar>(q: &Bernoulli<'t, T>, p: &Bernoulli<'t, T>) -> Var<'t, T> {
+    let outcome = |a: Var<'t, T>, b: Var<'t, T>| a.sigmoid() * (a.log_sigmoid() - b.log_sigmoid());
     let (a, b) = (q.logits, p.logits);
-    (a.sigmoid() * (a - b) - a.softplus() + b.softplus()).sum_last()
+    (outcome(a, b) + outcome(-a, -b)).sum_last()
 }
