@@ -8,7 +8,7 @@ use elbo::autodiff::{Tape, Value, Var};
 use elbo::distributions::noise::{standard_normal, standard_uniform, stream};
 use elbo::distributions::{Bernoulli, Categorical, DiagonalGaussian};
 use elbo::kl;
-use ndarray::{Array1, Array2, ArrayD, Axis, IxDyn, arr1, arr2};
+use ndarray::{Array2, ArrayD, Axis, IxDyn, arr1, arr2};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -683,7 +683,6 @@ fn words(mut rng: StdRng, n: usize) -> Vec<u64> {
 fn noise_streams_are_reproducible_and_their_own() {
     let first = words(stream(1, "noise", 3), 64);
     assert_eq!(first, words(stream(1, "noise", 3), 64));
-    // A golden number: the streams are the same on every machine and in every release.
     let others = [
         stream(2, "noise", 3),
         stream(1, "order", 3),
@@ -1001,5 +1000,4 @@ fn kl_is_the_difference_of_cross_entropy_and_entropy_on_average() {
     let variance = log_ratio.mapv(|r| (r - mean).powi(2)).sum() / n as f64;
     let exact = kl::gaussian_diagonal(&q, &p).item();
     assert!((mean - exact).abs() < 4.0 * (variance / n as f64).sqrt());
-    assert!(Array1::from_elem(1, exact)[0] > 1.0);
 }

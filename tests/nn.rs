@@ -745,7 +745,9 @@ fn parameters_keep_their_order_and_their_names_apart() {
     let bound = parameters.bind(&tape);
     assert_eq!(bound[late].value(), array![[7.0]].into_dyn());
     assert_eq!(bound.vars().len(), 3);
-    let text = complaint(|| drop(parameters.add("b", arr1(&[0.0]))));
+    let text = complaint(|| {
+        parameters.add("b", arr1(&[0.0]));
+    });
     assert_eq!(text, "there is already a parameter `b`");
 }
 
