@@ -490,12 +490,12 @@ fn the_gradient_of_what_is_not_involved_is_zero() {
         tape.variable(arr2(&[[3.0]])),
     );
     let gradients = tape.gradients(x.square().sum());
-    assert_eq!(gradients.wrt(other), ArrayD::zeros(IxDyn(&[1, 1])));
+    assert_eq!(gradients.wrt(other), ArrayD::<f64>::zeros(IxDyn(&[1, 1])));
     let constant = tape.scalar(2.0);
-    assert_eq!(tape.gradients(constant).wrt(x), ArrayD::zeros(IxDyn(&[2])));
+    assert_eq!(tape.gradients(constant).wrt(x), ArrayD::<f64>::zeros(IxDyn(&[2])));
     assert_eq!(
         tape.differentiable_gradients(constant).wrt(x).value(),
-        ArrayD::zeros(IxDyn(&[2]))
+        ArrayD::<f64>::zeros(IxDyn(&[2]))
     );
 }
 

@@ -76,7 +76,7 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// If the number of entries differs.
     pub fn reshape(self, shape: &[usize]) -> Self {
         let from = self.shape();
-        if from.iter().product::<usize>() != shape.iter().product() {
+        if from.iter().product::<usize>() != shape.iter().product::<usize>() {
             mismatch("reshape", &from, shape);
         }
         let value = self.value();
