@@ -492,7 +492,10 @@ fn the_gradient_of_what_is_not_involved_is_zero() {
     let gradients = tape.gradients(x.square().sum());
     assert_eq!(gradients.wrt(other), ArrayD::<f64>::zeros(IxDyn(&[1, 1])));
     let constant = tape.scalar(2.0);
-    assert_eq!(tape.gradients(constant).wrt(x), ArrayD::<f64>::zeros(IxDyn(&[2])));
+    assert_eq!(
+        tape.gradients(constant).wrt(x),
+        ArrayD::<f64>::zeros(IxDyn(&[2]))
+    );
     assert_eq!(
         tape.differentiable_gradients(constant).wrt(x).value(),
         ArrayD::<f64>::zeros(IxDyn(&[2]))

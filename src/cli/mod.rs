@@ -18,7 +18,13 @@ use clap::{Parser, Subcommand};
 
 /// Variational autoencoders from scratch: train one, evaluate it, look at it.
 #[derive(Parser, Debug)]
-#[command(version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    args_override_self = true
+)]
 #[command(
     after_help = "Start with `elbo train`: it needs no file, and explains what it leaves behind."
 )]
@@ -29,13 +35,9 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Train a VAE and leave a folder with its pictures, curves and weights
     Train(train::Train),
-    /// The ELBO and the importance-weighted log-likelihood of a saved model
     Evaluate(evaluate::Evaluate),
-    /// Decode latents drawn from the prior into a picture
     Sample(sample::Sample),
-    /// Put images of the test set above their reconstructions
     Reconstruct(reconstruct::Reconstruct),
 }
 

@@ -1,9 +1,10 @@
 //! `elbo train`.
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use elbo::data::{Binarisation, Dataset};
 use elbo::nn::Activation;
@@ -213,7 +214,9 @@ impl Train {
         self.write("metrics.csv", csv(&table).as_bytes())?;
         let mut figures = vec![Figure::curve(training_curve(&curve(epochs)))];
         self.write("elbo.svg", figures[0].content.bytes())?;
-        for (name, figure) in pictures(model, data)? {
+        let pictures = pictures(model, data)?;
+        self.remove_stale(&pictures)?;
+        for (name, figure) in pictures {
             self.write(name, figure.content.bytes())?;
             figures.push(figure);
         }
@@ -227,6 +230,18 @@ impl Train {
             epochs: table,
         };
         self.write("report.html", report.to_html().as_bytes())
+    }
+
+    /// Pictures that an earlier run left and this one does not make would be taken for this one's.
+    fn remove_stale(&self, made: &[(&str, Figure)]) -> Result<()> {
+        for name in ["interpolation.png", "manifold.png", "latent-plane.svg"] {
+            let path = self.out.join(name);
+            if path.exists() && made.iter().all(|(other, _)| *other != name) {
+                fs::remove_file(&path)
+                    .with_context(|| format!("cannot remove the old {}", path.display()))?;
+            }
+        }
+        Ok(())
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
