@@ -1,4 +1,5 @@
-//! The functions between layers, safe at the extremes: no intermediate result overflows.
+//! The functions between layers, safe at the extremes: no intermediate result overflows
+//! ([notes](crate::gradients#activation-derivatives)).
 
 use crate::Scalar;
 use crate::autodiff::Var;
