@@ -64,8 +64,9 @@ fn owned(value: Value<f64>) -> ArrayD<f64> {
 // ---------------------------------------------------------------------------------------------------------
 // matmul-adjoint
 
-/// Rows, inner length and columns, all different, with lengths of 1 in every place.
-const SIZES: [[usize; 3]; 8] = [
+/// Rows, inner length and columns: all different, with lengths of 1 in every place, and square, where a
+/// transposition too many or too few fits.
+const SIZES: [[usize; 3]; 10] = [
     [3, 4, 2],
     [2, 3, 5],
     [1, 4, 3],
@@ -73,6 +74,8 @@ const SIZES: [[usize; 3]; 8] = [
     [4, 3, 1],
     [1, 1, 1],
     [7, 5, 6],
+    [4, 4, 4],
+    [2, 3, 3],
     [23, 17, 31],
 ];
 
@@ -149,7 +152,14 @@ fn matmul_adjoint_by_the_inner_product() {
 }
 
 /// Batch, inputs, outputs.
-const LAYERS: [[usize; 3]; 5] = [[4, 3, 2], [2, 5, 3], [1, 3, 4], [6, 1, 2], [3, 2, 1]];
+const LAYERS: [[usize; 3]; 6] = [
+    [4, 3, 2],
+    [2, 5, 3],
+    [1, 3, 4],
+    [6, 1, 2],
+    [3, 2, 1],
+    [3, 3, 3],
+];
 
 fn dense<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     v[0].matmul(v[1].t()) + v[2]
@@ -621,6 +631,7 @@ fn at<T: Scalar>(f: Function<T>, x: f64) -> [f64; 2] {
 /// How many units of rounding ε off, relative to the expected value, or to the smallest normal number where the
 /// expected value lies below it and numbers have fewer digits.
 fn roundings<T: Scalar>(found: f64, expected: f64) -> f64 {
+    assert!(found.is_finite(), "{found} instead of {expected}");
     let scale = expected.abs().max(T::min_positive_value().to_f64());
     (found - expected).abs() / (T::epsilon().to_f64() * scale)
 }
@@ -683,6 +694,7 @@ fn tanh_accuracy<T: Scalar>(edge: f64) {
     for row in rows::<T>(edge) {
         let [y, dy] = at::<T>(|x| x.tanh(), row[0]);
         value = value.max(roundings::<T>(y, row[3]));
+        assert!(dy.is_finite(), "tanh' at {} = {dy}", row[0]);
         absolute = absolute.max((dy - row[4]).abs() / epsilon);
     }
     println!(
