@@ -30,6 +30,7 @@
 pub mod autodiff;
 pub mod data;
 pub mod distributions;
+pub mod gradients;
 pub mod kl;
 pub mod nn;
 mod scalar;

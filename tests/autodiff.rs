@@ -639,6 +639,25 @@ fn extremes_have_the_right_limits() {
 }
 
 #[test]
+fn a_nan_is_not_swallowed() {
+    type Function = for<'t> fn(Var<'t, f64>) -> Var<'t, f64>;
+    let functions: [(&str, Function); 8] = [
+        ("sigmoid", |x| x.sigmoid()),
+        ("tanh", |x| x.tanh()),
+        ("relu", |x| x.relu()),
+        ("softplus", |x| x.softplus()),
+        ("log-sigmoid", |x| x.log_sigmoid()),
+        ("abs", |x| x.abs()),
+        ("max", |x| x.max()),
+        ("logsumexp", |x| x.logsumexp()),
+    ];
+    for (name, f) in functions {
+        let (y, _) = at::<f64>(f64::NAN, f);
+        assert!(y.is_nan(), "{name}(NaN) = {y}");
+    }
+}
+
+#[test]
 fn top_k_takes_the_largest_and_of_equals_the_first() {
     let x = arr2(&[
         [1.0, -9.0, 3.0, 3.0, 3.0],

@@ -1,4 +1,5 @@
-//! The functions between layers, safe at the extremes: no intermediate result overflows.
+//! The functions between layers, safe at the extremes: no intermediate result overflows
+//! ([notes](crate::gradients#activation-derivatives)).
 
 use crate::Scalar;
 use crate::autodiff::Var;
@@ -48,18 +49,19 @@ impl<T: Scalar> Var<'_, T> {
     pub fn relu(self) -> Self {
         self.map(
             "relu",
-            |x| if x > T::zero() { x } else { T::zero() },
+            // Not `x > 0`, which passes over NaN: a NaN shall be seen.
+            |x| if x <= T::zero() { T::zero() } else { x },
             |p| p.cotangent.where_positive(p.output),
         )
     }
 
-    /// g where `gate` > 0, else 0. Linear in g, and constant in the gate wherever it has a derivative.
+    /// g where `gate` > 0 (or NaN), else 0. Linear in g, and constant in the gate wherever it has a derivative.
     pub(crate) fn where_positive(self, gate: Self) -> Self {
         let gate = gate.stop_gradient();
         self.zip_with(
             gate,
             "where-positive",
-            |g, gate| if gate > T::zero() { g } else { T::zero() },
+            |g, gate| if gate <= T::zero() { T::zero() } else { g },
             |p| p.cotangent.where_positive(p.input(1)),
             |_| unreachable!("the gate is a constant"),
         )
