@@ -7,6 +7,7 @@ use std::panic::catch_unwind;
 use elbo::Scalar;
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var, top_k_mask};
+use elbo::nn::{Activation, dense};
 use ndarray::{ArrayD, IxDyn, arr0, arr1, arr2};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -654,6 +655,18 @@ fn a_nan_is_not_swallowed() {
     for (name, f) in functions {
         let (y, _) = at::<f64>(f64::NAN, f);
         assert!(y.is_nan(), "{name}(NaN) = {y}");
+    }
+    for activation in Activation::ALL {
+        let tape = Tape::new();
+        let one = |value: f64| tape.variable(arr2(&[[value]]));
+        let y = dense(
+            one(f64::NAN),
+            one(1.0),
+            tape.variable(arr1(&[0.0])),
+            activation,
+        )
+        .item();
+        assert!(y.is_nan(), "a layer with {activation} makes {y} of NaN");
     }
 }
 

@@ -16,9 +16,9 @@ pub(crate) fn softplus<T: Scalar>(x: T) -> T {
     x.max(T::zero()) + (-x.abs()).exp().ln_1p()
 }
 
-/// max(x, 0).
+/// max(x, 0). Not by way of x > 0, which passes over NaN: a NaN shall be seen.
 pub(crate) fn relu<T: Scalar>(x: T) -> T {
-    if x > T::zero() { x } else { T::zero() }
+    if x <= T::zero() { T::zero() } else { x }
 }
 
 impl<T: Scalar> Var<'_, T> {
@@ -47,12 +47,7 @@ impl<T: Scalar> Var<'_, T> {
 
     /// max(x, 0). The derivative at 0 is taken to be 0.
     pub fn relu(self) -> Self {
-        self.map(
-            "relu",
-            // Not `x > 0`, which passes over NaN: a NaN shall be seen.
-            |x| if x <= T::zero() { T::zero() } else { x },
-            |p| p.cotangent.where_positive(p.output),
-        )
+        self.map("relu", relu, |p| p.cotangent.where_positive(p.output))
     }
 
     /// g where `gate` > 0 (or NaN), else 0. Linear in g, and constant in the gate wherever it has a derivative.
