@@ -4,6 +4,7 @@
 use elbo::Scalar;
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Value, Var, broadcast_shape};
+use elbo::nn::{self, Activation};
 use ndarray::{Array2, ArrayD, ArrayView2, Axis, Dimension, Ix2, IxDyn, s};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -216,6 +217,96 @@ fn matmul_adjoint_against_finite_differences() {
     println!("dense layer: {entries} entries of Jacobians, worst {worst:.1e} of what is allowed");
 }
 
+/// f'(a), as the section on activations gives it.
+fn slope(activation: Activation, a: f64) -> f64 {
+    let sigmoid = |a: f64| 1.0 / (1.0 + (-a).exp());
+    match activation {
+        Activation::Identity => 1.0,
+        Activation::Relu => f64::from(a > 0.0),
+        Activation::Tanh => a.cosh().powi(-2),
+        Activation::Sigmoid => sigmoid(a) * sigmoid(-a),
+        Activation::Softplus => sigmoid(a),
+    }
+}
+
+#[test]
+fn matmul_adjoint_of_the_layer_that_trains() {
+    // Layer, bias and activation in one operation: Ā = Ȳ ⊙ f'(A) takes the place of Ȳ.
+    let mut rng = StdRng::seed_from_u64(48);
+    let (mut by_hand, mut composed) = (Worst::default(), Worst::default());
+    for (activation, [batch, inputs, outputs]) in every_layer() {
+        let (x, w) = (
+            matrix(&mut rng, batch, inputs),
+            matrix(&mut rng, outputs, inputs),
+        );
+        let (b, y_bar) = (
+            random(&mut rng, &[outputs]),
+            matrix(&mut rng, batch, outputs),
+        );
+        let tape = Tape::new();
+        let v = [
+            tape.variable(x.clone()),
+            tape.variable(w.clone()),
+            tape.variable(b.clone()),
+        ];
+        let fused = nn::dense(v[0], v[1], v[2], activation);
+        let gradients = tape.pull_back(fused, y_bar.clone(), &[]);
+        let a = (naive_product(x.view(), w.t()).into_dyn() + b)
+            .into_dimensionality::<Ix2>()
+            .unwrap();
+        let a_bar = &y_bar * &a.mapv(|a| slope(activation, a));
+        let expected = [
+            naive_product(a_bar.view(), w.view()).into_dyn(),
+            naive_product(a_bar.t(), x.view()).into_dyn(),
+            a_bar.sum_axis(Axis(0)).into_dyn(),
+        ];
+        let plain = activation.apply(dense(&v));
+        let plain_gradients = tape.pull_back(plain, y_bar, &[]);
+        composed.entries(&owned(fused.value()), &owned(plain.value()));
+        for (v, expected) in v.into_iter().zip(&expected) {
+            by_hand.entries(&owned(gradients.wrt(v)), expected);
+            composed.entries(&owned(gradients.wrt(v)), &owned(plain_gradients.wrt(v)));
+        }
+    }
+    by_hand.within(REARRANGED, "layer in one operation: hand = autodiff");
+    composed.within(REARRANGED, "layer in one operation = composed of several");
+}
+
+fn every_layer() -> impl Iterator<Item = (Activation, [usize; 3])> {
+    let with = |activation| LAYERS.into_iter().map(move |layer| (activation, layer));
+    Activation::ALL.into_iter().flat_map(with)
+}
+
+#[test]
+fn matmul_adjoint_of_the_layer_that_trains_against_finite_differences() {
+    let mut rng = StdRng::seed_from_u64(49);
+    let (mut entries, mut worst) = (0, 0.0f64);
+    for (activation, [batch, inputs, outputs]) in every_layer() {
+        // Data of one axis, and of three: the leading axes are all rows.
+        for leading in [vec![batch], vec![], vec![2, batch]] {
+            let data = [leading.as_slice(), &[inputs]].concat();
+            let shapes = [data, vec![outputs, inputs], vec![outputs]];
+            let point = shapes.map(|shape| random(&mut rng, &shape));
+            let check = Check::new("matmul-adjoint");
+            let report = check
+                .run(&point, |v| nn::dense(v[0], v[1], v[2], activation))
+                .unwrap();
+            entries += report.entries;
+            worst = worst.max(report.worst);
+        }
+        let point = [vec![batch, inputs], vec![outputs, inputs], vec![outputs]]
+            .map(|s| random(&mut rng, &s));
+        let report = Check::new("matmul-adjoint")
+            .run_second_order(&point, |v| nn::dense(v[0], v[1], v[2], activation).square())
+            .unwrap();
+        entries += report.entries;
+        worst = worst.max(report.worst);
+    }
+    println!(
+        "layer in one operation: {entries} entries of Jacobians, worst {worst:.1e} of what is allowed"
+    );
+}
+
 #[test]
 fn matmul_adjoint_of_stacks() {
     // One matrix for the whole stack, or a stack that is itself repeated: its cotangents add.
@@ -370,7 +461,7 @@ fn matmul_adjoint_of_views_and_of_nothing() {
         tape.variable(Array2::zeros((2, 0))),
         tape.variable(Array2::zeros((0, 3))),
     );
-    assert_eq!(va.matmul(vb).value(), ArrayD::zeros(IxDyn(&[2, 3])));
+    assert_eq!(va.matmul(vb).value(), ArrayD::<f64>::zeros(IxDyn(&[2, 3])));
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -625,15 +716,15 @@ fn at<T: Scalar>(f: Function<T>, x: f64) -> [f64; 2] {
     let x = tape.variable(ndarray::arr0(T::of(x)));
     let y = f(x);
     let slope = tape.gradients(y).wrt(x);
-    [y.item().to_f64(), slope.sum().to_f64()]
+    [y.item().as_f64(), slope.sum().as_f64()]
 }
 
 /// How many units of rounding ε off, relative to the expected value, or to the smallest normal number where the
 /// expected value lies below it and numbers have fewer digits.
 fn roundings<T: Scalar>(found: f64, expected: f64) -> f64 {
     assert!(found.is_finite(), "{found} instead of {expected}");
-    let scale = expected.abs().max(T::min_positive_value().to_f64());
-    (found - expected).abs() / (T::epsilon().to_f64() * scale)
+    let scale = expected.abs().max(T::min_positive_value().as_f64());
+    (found - expected).abs() / (T::epsilon().as_f64() * scale)
 }
 
 /// A column of the table, as a function.
@@ -657,7 +748,7 @@ fn row_at(x: f64) -> [f64; 7] {
 
 /// The rows up to ±`edge` whose x is a number of the type.
 fn rows<T: Scalar>(edge: f64) -> impl Iterator<Item = [f64; 7]> {
-    let exact = move |x: f64| x.abs() <= edge && T::of(x).to_f64() == x;
+    let exact = move |x: f64| x.abs() <= edge && T::of(x).as_f64() == x;
     TABLE.into_iter().filter(move |row| exact(row[0]))
 }
 
@@ -689,7 +780,7 @@ fn activation_derivatives_keep_their_digits() {
 }
 
 fn tanh_accuracy<T: Scalar>(edge: f64) {
-    let epsilon = T::epsilon().to_f64();
+    let epsilon = T::epsilon().as_f64();
     let (mut value, mut absolute) = (0.0f64, 0.0f64);
     for row in rows::<T>(edge) {
         let [y, dy] = at::<T>(|x| x.tanh(), row[0]);
