@@ -1,13 +1,45 @@
-//! Variational autoencoders from scratch.
+//! Variational autoencoders from scratch: automatic differentiation, densities, networks, bounds, on `ndarray`.
+//!
+//! # The map
+//!
+//! One name goes through everything. A chapter of the notes, `docs/kl.md`, the module [`kl`] and the test
+//! file `tests/kl.rs` are one place seen from three sides; a section and its test share a name, so that
+//! `cargo test kl_gaussian_standard` runs what the section kl-gaussian-standard claims. The chapters are the
+//! documentation of their modules.
+//!
+//! Each layer knows only those above it in this list:
+//!
+//! | layer | modules | what is in them |
+//! |---|---|---|
+//! | 1 | [`autodiff`] | the tape, the operations with their derivative rules, the gradient checker; nothing of probability |
+//! | 2 | [`distributions`], [`nn`] | densities and sampling; parameters, dense layers, initialisation, optimisers |
+//! | 3 | [`kl`], [`gradients`], [`vae`] | one for each chapter of the notes |
+//! | 4 | [`data`], [`train`] | reading images; the training loop, which knows no model |
+//! | 5 | the command `elbo` | what a person types, and the pictures that it leaves |
+//!
+//! # Conventions
+//!
+//! - All logarithms are natural and all entropies, divergences and bounds are in nats.
+//! - Data lie in rows: an array of shape (…, d) holds data of d dimensions, and densities sum over the last axis.
+//! - A Gaussian is given by its mean μ and its log-variance s = log σ²: variance e^s, deviation e^(s/2).
+//! - Weights have the shape (outputs, inputs): a layer computes X Wᵀ + b.
+//! - x̄ is the cotangent of x: the gradient of the final number with respect to x.
+//! - Shapes that do not fit are a programming error and panic, with the operation and the shapes; files and
+//!   arguments that are wrong are errors.
 
 pub mod autodiff;
 pub mod data;
 pub mod distributions;
+pub mod gradients;
 pub mod kl;
 pub mod nn;
 mod scalar;
-
 pub mod train;
 pub mod vae;
 
 pub use scalar::Scalar;
+
+/// The README's example, run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,6 +7,7 @@ use std::panic::catch_unwind;
 use elbo::Scalar;
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var, top_k_mask};
+use elbo::nn::{Activation, dense};
 use ndarray::{ArrayD, IxDyn, arr0, arr1, arr2};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -490,12 +491,15 @@ fn the_gradient_of_what_is_not_involved_is_zero() {
         tape.variable(arr2(&[[3.0]])),
     );
     let gradients = tape.gradients(x.square().sum());
-    assert_eq!(gradients.wrt(other), ArrayD::zeros(IxDyn(&[1, 1])));
+    assert_eq!(gradients.wrt(other), ArrayD::<f64>::zeros(IxDyn(&[1, 1])));
     let constant = tape.scalar(2.0);
-    assert_eq!(tape.gradients(constant).wrt(x), ArrayD::zeros(IxDyn(&[2])));
+    assert_eq!(
+        tape.gradients(constant).wrt(x),
+        ArrayD::<f64>::zeros(IxDyn(&[2]))
+    );
     assert_eq!(
         tape.differentiable_gradients(constant).wrt(x).value(),
-        ArrayD::zeros(IxDyn(&[2]))
+        ArrayD::<f64>::zeros(IxDyn(&[2]))
     );
 }
 
@@ -633,6 +637,37 @@ fn extremes_have_the_right_limits() {
     let y = x.logsumexp();
     assert!((y.item() - (1.0 + 1.0f64.exp()).ln()).abs() < 1e-15);
     assert_eq!(tape.gradients(y).wrt(x)[0], 0.0);
+}
+
+#[test]
+fn a_nan_is_not_swallowed() {
+    type Function = for<'t> fn(Var<'t, f64>) -> Var<'t, f64>;
+    let functions: [(&str, Function); 8] = [
+        ("sigmoid", |x| x.sigmoid()),
+        ("tanh", |x| x.tanh()),
+        ("relu", |x| x.relu()),
+        ("softplus", |x| x.softplus()),
+        ("log-sigmoid", |x| x.log_sigmoid()),
+        ("abs", |x| x.abs()),
+        ("max", |x| x.max()),
+        ("logsumexp", |x| x.logsumexp()),
+    ];
+    for (name, f) in functions {
+        let (y, _) = at::<f64>(f64::NAN, f);
+        assert!(y.is_nan(), "{name}(NaN) = {y}");
+    }
+    for activation in Activation::ALL {
+        let tape = Tape::new();
+        let one = |value: f64| tape.variable(arr2(&[[value]]));
+        let y = dense(
+            one(f64::NAN),
+            one(1.0),
+            tape.variable(arr1(&[0.0])),
+            activation,
+        )
+        .item();
+        assert!(y.is_nan(), "a layer with {activation} makes {y} of NaN");
+    }
 }
 
 #[test]

@@ -1,11 +1,62 @@
 //! The command line.
 
-// Until the commands call them.
-#[allow(dead_code)]
+mod evaluate;
+mod model;
+mod options;
 mod output;
-#[allow(dead_code)]
 mod picture;
-#[allow(dead_code, unused_imports)]
 mod plot;
-#[allow(dead_code)]
+mod progress;
+mod reconstruct;
 mod report;
+mod sample;
+mod train;
+mod views;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Variational autoencoders from scratch: train one, evaluate it, look at it.
+#[derive(Parser, Debug)]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    args_override_self = true
+)]
+#[command(
+    after_help = "Start with `elbo train`: it needs no file, and explains what it leaves behind."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Train(train::Train),
+    Evaluate(evaluate::Evaluate),
+    Sample(sample::Sample),
+    Reconstruct(reconstruct::Reconstruct),
+}
+
+/// Parses the arguments and runs the command that they name.
+pub fn run() -> Result<()> {
+    match Cli::parse().command {
+        Command::Train(command) => command.run(),
+        Command::Evaluate(command) => command.run(),
+        Command::Sample(command) => command.run(),
+        Command::Reconstruct(command) => command.run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -58,6 +58,16 @@ pub enum Content {
     Svg(String),
 }
 
+impl Content {
+    /// As the bytes of a file.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Png(bytes) => bytes,
+            Self::Svg(svg) => svg.as_bytes(),
+        }
+    }
+}
+
 impl Figure {
     /// Of the training curve (an SVG).
     pub fn curve(svg: String) -> Self {
@@ -107,7 +117,7 @@ impl Figure {
     pub fn manifold(png: Vec<u8>) -> Self {
         Self::new(
             "Manifold",
-            "The latent plane, decoded on a grid that is even in the probability of the prior. Look for regions of \
+            "The latent plane, decoded on an even grid that reaches 2.33 deviations of the prior in each direction. Look for regions of \
              the same digit that pass into their neighbours without a break.",
             Content::Png(png),
         )

@@ -117,7 +117,7 @@ impl FromStr for Activation {
 /// Y = f(X Wᵀ + b) in one operation: X of shape (…, inputs), each row a datum; W (outputs, inputs), as in
 /// the mathematics W x and as PyTorch stores it; b (outputs).
 ///
-/// With Ā = Ȳ ⊙ f'(A) for A = X Wᵀ + b: X̄ = Ā W, W̄ = Āᵀ X, b̄ = Σ_rows Ā.
+/// With Ā = Ȳ ⊙ f'(A) for A = X Wᵀ + b: X̄ = Ā W, W̄ = Āᵀ X, b̄ = Σ_rows Ā ([notes](crate::gradients#matmul-adjoint)).
 ///
 /// # Panics
 /// If the shapes do not fit.

@@ -32,6 +32,8 @@
 //! assert!(last < 1e-3, "{last}");
 //! ```
 
+#[cfg(feature = "cli")]
+pub mod checkpoint;
 mod dense;
 mod initialisation;
 mod model;

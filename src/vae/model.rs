@@ -1,5 +1,7 @@
 //! Encoder, decoder, and the evidence lower bound between them.
 
+use std::fmt;
+
 use rand::Rng;
 
 use crate::Scalar;
@@ -38,6 +40,25 @@ pub enum Divergence {
     ClosedForm,
     /// log q(z|x) - log p(z) at the same samples of z as the reconstruction term.
     MonteCarlo,
+}
+
+impl fmt::Display for Likelihood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bernoulli => write!(f, "Bernoulli"),
+            Self::Gaussian { deviation } => write!(f, "Gaussian with σ = {deviation}"),
+            Self::GaussianLearned => write!(f, "Gaussian with learnt σ"),
+        }
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::ClosedForm => "closed form",
+            Self::MonteCarlo => "Monte Carlo",
+        })
+    }
 }
 
 /// What a [`Vae`] is made of.

@@ -1,4 +1,5 @@
-//! The functions between layers, safe at the extremes: no intermediate result overflows.
+//! The functions between layers, safe at the extremes: no intermediate result overflows
+//! ([notes](crate::gradients#activation-derivatives)).
 
 use crate::Scalar;
 use crate::autodiff::Var;
@@ -15,7 +16,7 @@ pub(crate) fn softplus<T: Scalar>(x: T) -> T {
     x.max(T::zero()) + (-x.abs()).exp().ln_1p()
 }
 
-/// max(x, 0), and NaN for NaN: a unit that is broken does not pass for one that is off.
+/// max(x, 0). Not by way of x > 0, which passes over NaN: a NaN shall be seen.
 pub(crate) fn relu<T: Scalar>(x: T) -> T {
     if x <= T::zero() { T::zero() } else { x }
 }
@@ -49,13 +50,13 @@ impl<T: Scalar> Var<'_, T> {
         self.map("relu", relu, |p| p.cotangent.where_positive(p.output))
     }
 
-    /// g where `gate` > 0, else 0. Linear in g, and constant in the gate wherever it has a derivative.
+    /// g where `gate` > 0 (or NaN), else 0. Linear in g, and constant in the gate wherever it has a derivative.
     pub(crate) fn where_positive(self, gate: Self) -> Self {
         let gate = gate.stop_gradient();
         self.zip_with(
             gate,
             "where-positive",
-            |g, gate| if gate > T::zero() { g } else { T::zero() },
+            |g, gate| if gate <= T::zero() { T::zero() } else { g },
             |p| p.cotangent.where_positive(p.input(1)),
             |_| unreachable!("the gate is a constant"),
         )

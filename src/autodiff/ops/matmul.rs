@@ -27,7 +27,7 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// C = AB, as NumPy's `matmul`: matrices multiply; leading axes are stacks, broadcast against each other;
     /// a vector on the left is a row, on the right a column, and the axis made for it is dropped again.
     ///
-    /// Ā = C̄Bᵀ and B̄ = AᵀC̄ (notes, matmul-adjoint). Transposed operands are read in place.
+    /// Ā = C̄Bᵀ and B̄ = AᵀC̄ ([notes](crate::gradients#matmul-adjoint)). Transposed operands are read in place.
     ///
     /// # Panics
     /// If an operand has no axis, or the inner lengths differ, or the stacks do not broadcast.

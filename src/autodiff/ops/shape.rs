@@ -76,7 +76,7 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// If the number of entries differs.
     pub fn reshape(self, shape: &[usize]) -> Self {
         let from = self.shape();
-        if from.iter().product::<usize>() != shape.iter().product() {
+        if from.iter().product::<usize>() != shape.iter().product::<usize>() {
             mismatch("reshape", &from, shape);
         }
         let value = self.value();
@@ -130,7 +130,7 @@ impl<'t, T: Scalar> Var<'t, T> {
     }
 
     /// The entries repeated along axes of length 1 and new leading axes, until the shape is `shape`. Its
-    /// adjoint is the sum over the same axes (notes, broadcast-adjoint).
+    /// adjoint is the sum over the same axes ([notes](crate::gradients#broadcast-adjoint)).
     ///
     /// # Panics
     /// If the shapes do not fit.

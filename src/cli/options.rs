@@ -1,0 +1,79 @@
+//! Options that several commands share, and how their values are read.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use elbo::data::Dataset;
+
+use super::picture::Tiles;
+
+/// Which images.
+#[derive(Args, Debug, Clone)]
+pub struct Data {
+    /// Folder with the four IDX files of MNIST, Fashion-MNIST or EMNIST, gzipped or not (torchvision's folder
+    /// will do); without it, the embedded 10,000 training and 2,000 test digits of MNIST
+    #[arg(long = "data", value_name = "DIR")]
+    folder: Option<PathBuf>,
+}
+
+impl Data {
+    /// Reads them.
+    pub fn load(&self) -> Result<Dataset> {
+        Ok(match &self.folder {
+            None => Dataset::embedded(),
+            Some(folder) => Dataset::from_folder(folder)?,
+        })
+    }
+
+    /// The option as one would type it.
+    pub fn arguments(&self) -> Vec<String> {
+        match &self.folder {
+            None => Vec::new(),
+            Some(folder) => vec!["--data".to_owned(), folder.display().to_string()],
+        }
+    }
+}
+
+/// How a picture is laid out.
+#[derive(Args, Debug, Clone)]
+pub struct Layout {
+    /// Images in a row
+    #[arg(long, value_name = "N", default_value = "12", value_parser = positive)]
+    pub columns: usize,
+
+    /// Enlarge every pixel to N by N (by default what suits the width of the picture)
+    #[arg(long, value_name = "N", value_parser = positive)]
+    scale: Option<usize>,
+}
+
+impl Layout {
+    /// The images at the chosen scale.
+    pub fn scale<'a>(&self, tiles: Tiles<'a>) -> Tiles<'a> {
+        match self.scale {
+            Some(scale) => tiles.scaled(scale),
+            None => tiles,
+        }
+    }
+}
+
+/// A whole number from 1 up.
+pub fn positive(text: &str) -> Result<usize> {
+    let number: usize = text
+        .parse()
+        .map_err(|_| anyhow::anyhow!("expected a whole number from 1 up"))?;
+    ensure!(number > 0, "expected a whole number from 1 up");
+    Ok(number)
+}
+
+/// A finite number greater than 0.
+pub fn positive_real(text: &str) -> Result<f64> {
+    let number: f64 = text
+        .parse()
+        .map_err(|_| anyhow::anyhow!("expected a number greater than 0"))?;
+    ensure!(
+        number.is_finite() && number > 0.0,
+        "expected a number greater than 0"
+    );
+    Ok(number)
+}

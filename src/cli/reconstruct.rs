@@ -1,0 +1,69 @@
+//! `elbo reconstruct`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use elbo::data::Binarisation;
+
+use super::model::SavedModel;
+use super::options::{Data, Layout, positive};
+use super::output::write_atomically;
+use super::progress::say;
+use super::views;
+
+/// Put images of the test set above their reconstructions
+///
+/// A reconstruction is E[x|z] at z = μ(x), the mean of q(z|x).
+#[derive(Args, Debug)]
+pub struct Reconstruct {
+    /// The folder of a training run, or its model.safetensors
+    #[arg(value_name = "MODEL", default_value = "runs/vae")]
+    model: PathBuf,
+
+    #[command(flatten)]
+    data: Data,
+
+    /// Where the picture goes
+    #[arg(long, value_name = "FILE", default_value = "reconstructions.png")]
+    out: PathBuf,
+
+    /// How many, from the beginning of the test set
+    #[arg(long, value_name = "N", default_value = "48", value_parser = positive)]
+    count: usize,
+
+    #[command(flatten)]
+    layout: Layout,
+
+    /// Another binarisation than the one in training: none, threshold or stochastic
+    #[arg(long, value_name = "HOW")]
+    binarise: Option<Binarisation>,
+}
+
+impl Reconstruct {
+    /// Writes the picture.
+    pub fn run(&self) -> Result<()> {
+        let model = SavedModel::load(&self.model)?;
+        let data = self.data.load()?;
+        model.accepts(&data)?;
+        let configuration = &model.configuration;
+        let shown: Vec<usize> = (0..data.test.len().min(self.count)).collect();
+        let binarisation = model.binarisation(self.binarise);
+        let x = views::batch(
+            &data.test,
+            &shown,
+            binarisation,
+            configuration.settings.seed,
+        );
+        let again = views::decode(&model, views::encode(&model, x.view()).view());
+        let above = self.layout.scale(views::tiles(&model, x.view())?);
+        let below = self.layout.scale(views::tiles(&model, again.view())?);
+        let png = above.above(&below, self.layout.columns)?.png()?;
+        write_atomically(&self.out, |file| Ok(file.write_all(&png)?))?;
+        say(&format!(
+            "{} images and their reconstructions in {}",
+            shown.len(),
+            self.out.display()
+        ))
+    }
+}
