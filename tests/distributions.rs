@@ -10,7 +10,7 @@ use elbo::distributions::{Bernoulli, Categorical, DiagonalGaussian};
 use elbo::kl;
 use ndarray::{Array2, ArrayD, Axis, IxDyn, arr1, arr2};
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{Rng, RngCore, SeedableRng};
 
 fn rng(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
@@ -593,12 +593,14 @@ fn categorical_sample_lays_the_probabilities_end_to_end() {
     for (u, k) in expected {
         assert_eq!(class(u), Some(k), "u = {u}");
     }
-    // Just below 1 a class that is impossible must not be chosen, though the ends add up to less.
-    let logits = tape.constant(arr1(&[0.1f64.ln(), 0.2f64.ln(), 0.7f64.ln(), -1e4]));
+    // Ten tenths add up to 1 - 10⁻¹⁶: a u beyond that belongs to the last class that is possible, and the eleventh
+    // is not.
+    let mut logits = vec![0.0; 11];
+    logits[10] = -1e4;
+    let logits = tape.constant(arr1(&logits));
     let largest = tape.constant(arr1(&[1.0 - f64::EPSILON / 2.0]));
     let one_hot = Categorical { logits }.sample(largest).value();
-    assert_eq!(one_hot[[3]], 0.0);
-    assert_eq!(one_hot.sum(), 1.0);
+    assert_eq!((one_hot[[9]], one_hot.sum()), (1.0, 1.0));
 }
 
 #[test]
@@ -737,6 +739,34 @@ fn noise_is_the_same_in_both_precisions() {
     let exact = standard_uniform(&double, &[1000], &mut rng(12)).value();
     let found = standard_uniform(&single, &[1000], &mut rng(12)).value();
     assert_eq!(found.mapv(f64::from), exact);
+}
+
+/// A generator that knows one word.
+struct Constant(u64);
+
+impl RngCore for Constant {
+    fn next_u32(&mut self) -> u32 {
+        self.0 as u32
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        self.0
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        bytes.fill(self.0 as u8);
+    }
+}
+
+#[test]
+fn noise_standard_uniform_reaches_zero_and_never_one() {
+    let (single, double) = (Tape::<f32>::new(), Tape::<f64>::new());
+    for (word, expected) in [(0, 0.0), (u64::MAX, 1.0 - (-24f32).exp2())] {
+        let u = standard_uniform(&single, &[1], &mut Constant(word)).item();
+        assert_eq!(u, expected);
+        let u = standard_uniform(&double, &[1], &mut Constant(word)).item();
+        assert_eq!(u, f64::from(expected));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! whose evidence is known.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use elbo::Scalar;
 use elbo::autodiff::{Tape, Var};
@@ -114,11 +115,12 @@ fn fit_in_single_precision_follows_the_double_one() {
     }
 }
 
-/// A model that writes down the batches that it sees. Its loss is the mean pixel plus its parameter squared, or NaN
+/// A model that writes down the batches that it sees, and a word of every stream that it is given. Its loss is the mean pixel plus its parameter squared, or NaN
 /// at a given call.
 #[derive(Default)]
 struct Probe {
     batches: RefCell<Vec<Vec<u8>>>,
+    words: RefCell<Vec<u64>>,
     broken_at: Option<(usize, f64)>,
 }
 
@@ -127,8 +129,9 @@ impl Model<f64> for Probe {
         &self,
         p: &Bound<'t, f64>,
         x: Var<'t, f64>,
-        _: &mut StdRng,
+        rng: &mut StdRng,
     ) -> Objective<'t, f64> {
+        self.words.borrow_mut().push(rng.random());
         let mut batches = self.batches.borrow_mut();
         let seen = x
             .value()
@@ -176,6 +179,8 @@ fn fit_shows_every_image_once_an_epoch_in_a_new_order_and_the_short_batch_last()
     .unwrap();
     let batches = probe.batches.into_inner();
     assert_eq!(batches.len(), 3 * 6);
+    let words: HashSet<u64> = probe.words.into_inner().into_iter().collect();
+    assert_eq!(words.len(), 3 * 6, "no noise is seen twice");
     let mut orders = Vec::new();
     for (epoch, batches) in batches.chunks(6).enumerate() {
         let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
@@ -188,6 +193,10 @@ fn fit_shows_every_image_once_an_epoch_in_a_new_order_and_the_short_batch_last()
         assert!(!orders.contains(&order), "a new order");
         orders.push(order);
     }
+    // Nor is it the first epoch's shuffle once more.
+    let first: Vec<u8> = orders[0].clone();
+    let twice = first.iter().map(|&i| first[usize::from(i)]);
+    assert!(!twice.eq(orders[1].iter().copied()));
     let number = |e: &Epoch| e.number;
     assert_eq!(epochs.iter().map(number).collect::<Vec<_>>(), [1, 2, 3]);
     let expected: Vec<(usize, usize, usize)> = (1..=3)
@@ -358,6 +367,30 @@ fn fit_raises_the_bound_for_every_likelihood_divergence_and_number_of_samples() 
                 assert!(epochs[39].test.term("kl").unwrap() > 0.6, "{what}");
             }
         }
+    }
+}
+
+#[test]
+fn fit_minimises_the_mean_over_samples_and_data() {
+    // Three samples at once, against the bound for each with its own slice of the noise.
+    for divergence in [Divergence::ClosedForm, Divergence::MonteCarlo] {
+        let mut parameters = Parameters::<f64>::new();
+        let likelihood = Likelihood::Gaussian { deviation: 0.25 };
+        let single = Vae::new(architecture(likelihood), &mut parameters, &mut rng(16))
+            .with_divergence(divergence);
+        let vae = single.clone().with_samples(3);
+        let tape = Tape::new();
+        let p = parameters.bind_constant(&tape);
+        let x = pictures(5, 17).batch::<f64>(&[0, 1, 2, 3, 4], Binarisation::None, &mut rng(0));
+        let x = tape.constant(x);
+        let found = vae.objective(&p, x, &mut rng(18)).loss.item();
+        let noise = standard_normal(&tape, &[3, 5, 2], &mut rng(18)).value();
+        let bounds = noise.outer_iter().map(|noise| {
+            let bound = single.elbo(&p, x, tape.constant(noise));
+            bound.value().value().sum()
+        });
+        let expected = -bounds.sum::<f64>() / 15.0;
+        assert!((found - expected).abs() < 1e-12 * expected.abs());
     }
 }
 
