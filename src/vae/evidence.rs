@@ -93,7 +93,7 @@ impl Default for LogSum {
 impl LogSum {
     fn add(&mut self, x: f64) {
         if x == f64::NEG_INFINITY {
-            // e^x = 0, also where nothing larger has come yet: -∞ - -∞ would be NaN.
+            // A weight of 0 adds nothing, and has no place in the difference below.
         } else if x <= self.max {
             self.scaled += (x - self.max).exp();
         } else {
