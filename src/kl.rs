@@ -3,6 +3,7 @@
 use crate::Scalar;
 use crate::autodiff::Var;
 use crate::distributions::{Bernoulli, Categorical, DiagonalGaussian};
+use crate::elementary::expm1;
 
 /// KL(N(μ, diag e^s) ‖ N(0, I)) = ½ Σ (μ² + e^s - 1 - s), over the last axis, in nats.
 ///
@@ -20,7 +21,7 @@ pub fn gaussian_standard<'t, T: Scalar>(q: &DiagonalGaussian<'t, T>) -> Var<'t, 
         log_variance.shape()
     );
     let terms = tape.zip_values("kl", &mean.value(), &log_variance.value(), |mu, s| {
-        half * (mu * mu + (s.exp_m1() - s))
+        half * (mu * mu + (expm1(s) - s))
     });
     let event = ndarray::Axis(terms.ndim() - 1);
     let value = terms.sum_axis(event).into_shared();

@@ -5,6 +5,7 @@ use std::f64::consts::TAU;
 use super::noise::standard_normal;
 use crate::Scalar;
 use crate::autodiff::{Var, broadcast_shape};
+use crate::elementary::exp;
 use rand::Rng;
 
 /// N(μ, diag σ²), by its mean μ and log-variance s = log σ², which any real number is.
@@ -74,7 +75,7 @@ fn reparameterise<'t, T: Scalar>(
         "reparameterise",
         &log_variance.value(),
         &noise.value(),
-        |s, e| (s * half).exp() * e,
+        |s, e| exp(s * half) * e,
     );
     let z = tape.zip_values("reparameterise", &mean.value(), &offset, |mu, o| mu + o);
     tape.record(

@@ -3,6 +3,7 @@
 use super::{ParameterGradients, Parameters};
 use crate::Scalar;
 use crate::autodiff::Value;
+use crate::lanes;
 
 /// Stochastic gradient descent with momentum: v ← μv + g, θ ← θ - αv.
 #[derive(Clone, Debug)]
@@ -98,12 +99,11 @@ impl<T: Scalar> Adam<T> {
         let moments = self.first.iter_mut().zip(&mut self.second);
         for ((value, gradient), (first, second)) in pairs(parameters, gradients).zip(moments) {
             let gradient = entries(gradient);
-            let inputs = gradient.iter().zip(first.iter_mut().zip(second));
-            for (x, (&g, (m, v))) in slice(value).iter_mut().zip(inputs) {
-                *m = beta1 * *m + rest1 * g;
-                *v = beta2 * *v + rest2 * (g * g);
-                *x -= rate * *m / (v.sqrt() * scale + epsilon);
-            }
+            lanes::update3([slice(value), first, second], &gradient, |[x, m, v], g| {
+                let m = beta1 * m + rest1 * g;
+                let v = beta2 * v + rest2 * (g * g);
+                [x - rate * m / (v.sqrt() * scale + epsilon), m, v]
+            });
         }
     }
 }
