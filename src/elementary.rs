@@ -25,6 +25,8 @@ pub trait Format: NdFloat {
     const EXP_SERIES: &'static [Self];
     /// 2/3, 2/5, …: the series of log((1+s)/(1-s))/s - 2 in s², as many terms as |s| <= 0.172 needs.
     const LOG_SERIES: &'static [Self];
+    /// As [`LOG_SERIES`](Format::LOG_SERIES), with as many terms as 0 <= s <= 1/3 needs.
+    const LONG_LOG_SERIES: &'static [Self];
     /// Where tanh x rounds to 1.
     const TANH_SATURATES: Self;
 
@@ -37,7 +39,7 @@ pub trait Format: NdFloat {
 }
 
 impl Format for f32 {
-    const LOG_2: [f32; 2] = [0.693_359_375, -2.121_944_4e-4];
+    const LOG_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     const PER_LOG_2: f32 = std::f32::consts::LOG2_E;
     const ROUNDER: f32 = 12_582_912.0;
     const EXP_RANGE: [f32; 2] = [-104.0, 89.0];
@@ -51,6 +53,15 @@ impl Format for f32 {
         1.0 / 5040.0,
     ];
     const LOG_SERIES: &'static [f32] = &[2.0 / 3.0, 2.0 / 5.0, 2.0 / 7.0, 2.0 / 9.0];
+    const LONG_LOG_SERIES: &'static [f32] = &[
+        2.0 / 3.0,
+        2.0 / 5.0,
+        2.0 / 7.0,
+        2.0 / 9.0,
+        2.0 / 11.0,
+        2.0 / 13.0,
+        2.0 / 15.0,
+    ];
     const TANH_SATURATES: f32 = 10.0;
 
     #[inline(always)]
@@ -107,6 +118,24 @@ impl Format for f64 {
         2.0 / 17.0,
         2.0 / 19.0,
         2.0 / 21.0,
+    ];
+    const LONG_LOG_SERIES: &'static [f64] = &[
+        2.0 / 3.0,
+        2.0 / 5.0,
+        2.0 / 7.0,
+        2.0 / 9.0,
+        2.0 / 11.0,
+        2.0 / 13.0,
+        2.0 / 15.0,
+        2.0 / 17.0,
+        2.0 / 19.0,
+        2.0 / 21.0,
+        2.0 / 23.0,
+        2.0 / 25.0,
+        2.0 / 27.0,
+        2.0 / 29.0,
+        2.0 / 31.0,
+        2.0 / 33.0,
     ];
     const TANH_SATURATES: f64 = 20.0;
 
@@ -206,6 +235,15 @@ pub(crate) fn ln_1p<T: Format>(x: T) -> T {
         y
     };
     if x.is_nan() { x } else { y }
+}
+
+/// log(1 + x) for 0 <= x <= 1 alone, as the softplus needs it: half the work of [`ln_1p`].
+#[inline(always)]
+pub(crate) fn ln_1p_unit<T: Format>(x: T) -> T {
+    // 2 artanh s with s = x/(2+x), and 2s = x - s x: x itself is exact, and all rounding is in the smaller correction.
+    let s = x / (x + T::constant(2.0));
+    let z = s * s;
+    x - s * (x - z * polynomial(z, T::LONG_LOG_SERIES))
 }
 
 /// tanh x = (e^2|x| - 1)/(e^2|x| + 1), with the sign of x.

@@ -316,9 +316,23 @@ impl<T: Scalar, F: Fn([T; 3], T) -> [T; 3]> Kernel for Update3<'_, T, F> {
     #[inline(always)]
     fn run(self) {
         let [x, y, z] = self.targets;
-        for (((x, y), z), &a) in x.iter_mut().zip(y).zip(z).zip(self.a) {
-            [*x, *y, *z] = (self.f)([*x, *y, *z], a);
-        }
+        update3_loop(x, y, z, self.a, self.f);
+    }
+}
+
+/// A function of its own, whose arguments the compiler knows not to overlap: in the fields of a struct it does not.
+#[inline(always)]
+fn update3_loop<T: Scalar>(
+    x: &mut [T],
+    y: &mut [T],
+    z: &mut [T],
+    a: &[T],
+    f: &impl Fn([T; 3], T) -> [T; 3],
+) {
+    let length = a.len();
+    let (x, y, z) = (&mut x[..length], &mut y[..length], &mut z[..length]);
+    for i in 0..length {
+        [x[i], y[i], z[i]] = f([x[i], y[i], z[i]], a[i]);
     }
 }
 

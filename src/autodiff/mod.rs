@@ -7,6 +7,7 @@ mod pool;
 mod product;
 mod tape;
 
+pub(crate) use gradients::Lender;
 pub use gradients::{DifferentiableGradients, Gradients};
 pub use ops::{Mask, broadcast_shape, top_k_mask};
 pub(crate) use ops::{relu, sigmoid, softplus};

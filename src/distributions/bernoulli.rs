@@ -4,7 +4,7 @@ use ndarray::{CowArray, IxDyn};
 
 use crate::Scalar;
 use crate::autodiff::{Value, Var, broadcast_shape, sigmoid};
-use crate::elementary::{exp, ln_1p};
+use crate::elementary::{exp, ln_1p_unit};
 use crate::lanes;
 
 /// Independent coins with success probability σ(a), by their logits a = log p/(1-p), which any real number is.
@@ -88,7 +88,7 @@ fn bernoulli_log_density<'t, T: Scalar>(x: Var<'t, T>, logits: Var<'t, T>) -> Va
 #[inline(always)]
 fn log_density<T: Scalar>(x: T, a: T) -> T {
     let likely = if a > T::zero() { T::one() } else { T::zero() };
-    (x - likely) * a - ln_1p(exp(-a.abs()))
+    (x - likely) * a - ln_1p_unit(exp(-a.abs()))
 }
 
 /// g ⊙ (x - σ(a)) in one pass, for a weight g of last length 1.

@@ -3,7 +3,7 @@
 
 use crate::Scalar;
 use crate::autodiff::Var;
-use crate::elementary::{exp, ln_1p, tanh};
+use crate::elementary::{exp, ln_1p_unit, tanh};
 
 /// 1/(1 + e^-x), from e^-|x| <= 1 so that nothing overflows.
 #[inline(always)]
@@ -16,7 +16,7 @@ pub(crate) fn sigmoid<T: Scalar>(x: T) -> T {
 /// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|).
 #[inline(always)]
 pub(crate) fn softplus<T: Scalar>(x: T) -> T {
-    relu(x) + ln_1p(exp(-x.abs()))
+    relu(x) + ln_1p_unit(exp(-x.abs()))
 }
 
 /// max(x, 0). Not by way of x > 0, which passes over NaN: a NaN shall be seen.
