@@ -656,6 +656,12 @@ fn a_nan_is_not_swallowed() {
         let (y, _) = at::<f64>(f64::NAN, f);
         assert!(y.is_nan(), "{name}(NaN) = {y}");
     }
+    for position in 0..3 {
+        let mut entries = arr1(&[-1.0, 0.5, 2.0]);
+        entries[position] = f64::NAN;
+        let y = Tape::new().variable(entries).max().item();
+        assert!(y.is_nan(), "max = {y} with NaN at {position}");
+    }
     for activation in Activation::ALL {
         let tape = Tape::new();
         let one = |value: f64| tape.variable(arr2(&[[value]]));

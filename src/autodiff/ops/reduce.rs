@@ -187,9 +187,13 @@ fn max_value<T: Scalar>(x: &Value<T>, axes: &[usize]) -> Value<T> {
             x.shape()
         );
         let largest = max.map_axis(Axis(axis), |lane| {
-            // Not `max`, which passes over NaN: a NaN shall be seen.
-            lane.iter()
-                .fold(T::neg_infinity(), |m, &x| if x <= m { m } else { x })
+            // Not `max`, which passes over NaN: a NaN shall be seen, wherever it stands.
+            lane.iter().fold(
+                T::neg_infinity(),
+                |m, &x| {
+                    if x <= m || m.is_nan() { m } else { x }
+                },
+            )
         });
         max = largest.insert_axis(Axis(axis)).into_shared();
     }
