@@ -708,3 +708,18 @@ fn a_step_after_the_first_reuses_its_buffers() {
     let distinct: BTreeSet<_> = addresses[2..].iter().collect();
     assert!(distinct.len() <= 3, "buffers wander: {addresses:?}");
 }
+
+#[test]
+fn a_backward_pass_that_panics_leaves_the_tape_recording() {
+    let tape = Tape::new();
+    let x = tape.variable(arr1(&[1.0, 2.0]));
+    let y = x * x;
+    let wrong = std::panic::AssertUnwindSafe(|| {
+        let _ = tape.pull_back(y, arr1(&[1.0]), &[]);
+    });
+    message(wrong);
+    assert_eq!(
+        tape.gradients((x * x).sum()).wrt(x),
+        arr1(&[2.0, 4.0]).into_dyn()
+    );
+}

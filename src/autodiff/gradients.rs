@@ -6,7 +6,7 @@
 //! been used; with [`Tape::differentiable_gradients`] the same arithmetic is recorded, and a gradient is one
 //! more expression on the tape.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -107,7 +107,7 @@ impl<T: Scalar> Tape<T> {
         keep: &[Var<'_, T>],
     ) -> Gradients<T> {
         let mark = self.len();
-        let recording = self.recording.replace(false);
+        let paused = Paused::new(&self.recording);
         let seed = self.constant(cotangent);
         let mut pass = Transient {
             tape: self,
@@ -118,7 +118,7 @@ impl<T: Scalar> Tape<T> {
         self.walk_back(output, seed, &mut pass);
         let cotangents = std::mem::take(&mut pass.cotangents);
         self.truncate(mark);
-        self.recording.set(recording);
+        drop(paused);
         Gradients {
             cotangents: (0..)
                 .zip(cotangents)
@@ -217,6 +217,26 @@ impl<T: Scalar> Tape<T> {
             }
             pass.done();
         }
+    }
+}
+
+/// No recording as long as it lives. A guard, because a rule may panic, and a tape that no longer records
+/// would make every later gradient 0.
+struct Paused<'a> {
+    recording: &'a Cell<bool>,
+    before: bool,
+}
+
+impl<'a> Paused<'a> {
+    fn new(recording: &'a Cell<bool>) -> Self {
+        let before = recording.replace(false);
+        Self { recording, before }
+    }
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        self.recording.set(self.before);
     }
 }
 
