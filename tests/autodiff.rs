@@ -512,6 +512,10 @@ fn an_intermediate_cotangent_is_kept_when_named() {
     let gradients = tape.pull_back(y, arr1(&[1.0, 10.0]), &[h]);
     assert_eq!(gradients.wrt(h), arr1(&[6.0, 120.0]).into_dyn());
     assert_eq!(gradients.wrt(x), arr1(&[18.0, 360.0]).into_dyn());
+    // Named, but the result does not depend on it.
+    let other = x + 1.0;
+    let gradients = tape.pull_back(y, arr1(&[1.0, 10.0]), &[other]);
+    assert_eq!(gradients.wrt(other), arr1(&[0.0, 0.0]).into_dyn());
 }
 
 fn message(f: impl FnOnce() + std::panic::UnwindSafe) -> String {

@@ -18,6 +18,8 @@ use crate::Scalar;
 #[derive(Debug)]
 pub struct Gradients<T: Scalar> {
     cotangents: HashMap<u32, Value<T>>,
+    /// The intermediate values that were named in `keep`.
+    kept: Vec<u32>,
     serial: u64,
     pool: Rc<RefCell<Pool<T>>>,
 }
@@ -37,7 +39,9 @@ impl<T: Scalar> Gradients<T> {
             Some(cotangent) => cotangent.clone(),
             None => {
                 assert!(
-                    variable.is_variable() || !variable.is_active(),
+                    variable.is_variable()
+                        || !variable.is_active()
+                        || self.kept.contains(&variable.id),
                     "wrt: expected a variable, found the result of `{}`, whose cotangent was freed on the \
                      way: name it in `pull_back(.., keep)`, or ask for `differentiable_gradients`",
                     variable.name()
@@ -124,6 +128,7 @@ impl<T: Scalar> Tape<T> {
                 .zip(cotangents)
                 .filter_map(|(id, c)| Some((id, c?)))
                 .collect(),
+            kept: pass.keep,
             serial: self.serial,
             pool: Rc::clone(&self.pool),
         }
