@@ -96,7 +96,8 @@ impl<T: Scalar> Tape<T> {
     /// If `loss` has more or less than one entry: a gradient is that of a number. For an array, choose the
     /// cotangent and call [`pull_back`](Tape::pull_back).
     pub fn gradients(&self, loss: Var<'_, T>) -> Gradients<T> {
-        self.pull_back(loss, self.one_for(loss).value(), &[])
+        let one = Value::from_elem(single(loss), T::one());
+        self.pull_back(loss, one, &[])
     }
 
     /// Jᵀȳ: the cotangents of every variable behind `output`, and of the intermediate values in `keep`, for
@@ -151,7 +152,7 @@ impl<T: Scalar> Tape<T> {
         &'t self,
         loss: Var<'t, T>,
     ) -> DifferentiableGradients<'t, T> {
-        self.differentiable_pull_back(loss, self.one_for(loss))
+        self.differentiable_pull_back(loss, self.full(&single(loss), T::one()))
     }
 
     /// As [`pull_back`](Tape::pull_back), but the cotangents are expressions on the tape. The given cotangent
@@ -171,15 +172,6 @@ impl<T: Scalar> Tape<T> {
         DifferentiableGradients {
             cotangents: pass.cotangents,
         }
-    }
-
-    fn one_for<'t>(&'t self, loss: Var<'t, T>) -> Var<'t, T> {
-        assert!(
-            loss.size() == 1,
-            "gradients: expected a single number, found shape {:?}: sum it, or give a cotangent to pull_back",
-            loss.shape()
-        );
-        self.full(&loss.shape(), T::one())
     }
 
     fn walk_back<'t>(&'t self, output: Var<'t, T>, seed: Var<'t, T>, pass: &mut impl Pass<'t, T>) {
@@ -243,6 +235,16 @@ impl Drop for Paused<'_> {
     fn drop(&mut self) {
         self.recording.set(self.before);
     }
+}
+
+/// The shape of a value that must be a single number.
+fn single<T: Scalar>(loss: Var<'_, T>) -> Vec<usize> {
+    let shape = loss.shape();
+    assert!(
+        loss.size() == 1,
+        "gradients: expected a single number, found shape {shape:?}: sum it, or give a cotangent to pull_back"
+    );
+    shape
 }
 
 /// Where a backward pass keeps cotangents. `add` is the only place where they accumulate.
