@@ -390,6 +390,16 @@ fn a_diverging_run_stops_and_replaces_nothing() {
         files(out.path()) == before,
         "a failed run touched the results of a good one"
     );
+    // In the only step that there is.
+    let said = refused(&[
+        "train", "--data", data, "--out", folder, "--rate", "1e30", "--hidden", "16", "--epochs",
+        "1", "--batch", "1000",
+    ]);
+    assert!(said.contains("diverged"), "{said}");
+    assert!(
+        files(out.path()) == before,
+        "a failed run touched the results of a good one"
+    );
 }
 
 #[test]

@@ -209,12 +209,13 @@ impl Train {
 
     /// Writes the weights first, the report last: whoever finds a report finds all of it.
     fn leave(&self, model: &SavedModel, data: &Dataset, epochs: &[Epoch]) -> Result<()> {
-        model.save(&self.out.join(FILE))?;
-        let table = table(epochs);
-        self.write("metrics.csv", csv(&table).as_bytes())?;
-        let mut figures = vec![Figure::curve(training_curve(&curve(epochs)))];
-        self.write("elbo.svg", figures[0].content.bytes())?;
+        // What can fail comes before anything is written.
         let pictures = pictures(model, data)?;
+        let table = table(epochs);
+        let mut figures = vec![Figure::curve(training_curve(&curve(epochs)))];
+        model.save(&self.out.join(FILE))?;
+        self.write("metrics.csv", csv(&table).as_bytes())?;
+        self.write("elbo.svg", figures[0].content.bytes())?;
         self.remove_stale(&pictures)?;
         for (name, figure) in pictures {
             self.write(name, figure.content.bytes())?;

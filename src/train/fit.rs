@@ -176,6 +176,14 @@ pub fn fit<T: Scalar, M: Model<T>>(
             settings.binarisation,
             &mut rng,
         );
+        // The loss of a step is that before the step: the last one's harm shows only here.
+        if !test.loss.is_finite() {
+            return Err(Diverged {
+                epoch: number,
+                step: steps,
+                loss: test.loss,
+            });
+        }
         epochs.push(Epoch {
             number,
             train,
