@@ -553,3 +553,15 @@ fn a_full_disk_under_stdout_is_an_error_and_a_closed_pipe_is_not() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn a_huge_number_of_epochs_is_no_panic() {
+    let (data, out) = (small_data(), TempDir::new().unwrap());
+    let (data, out) = (data.path().to_str().unwrap(), out.path().to_str().unwrap());
+    let epochs = usize::MAX.to_string();
+    // It diverges at once, or the test would never end.
+    let said = refused(&[
+        "train", "--data", data, "--out", out, "--epochs", &epochs, "--rate", "1e30",
+    ]);
+    assert!(said.contains("diverged"), "{said}");
+}

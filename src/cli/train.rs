@@ -182,7 +182,7 @@ impl Train {
             parameters,
         } = model;
         let steps = data.train.len().div_ceil(self.batch);
-        let progress = Progress::new((steps * self.epochs) as u64);
+        let progress = Progress::new(steps.saturating_mul(self.epochs) as u64);
         progress.line(&heading())?;
         let task = Task {
             model: &*vae,
@@ -405,9 +405,8 @@ fn line(epoch: &Epoch, epochs: usize, elapsed: Duration) -> String {
             terms.kl
         )
     };
-    let left = elapsed
-        .div_f64(epoch.number as f64)
-        .mul_f64((epochs - epoch.number) as f64);
+    let left = elapsed.as_secs_f64() / epoch.number as f64 * (epochs - epoch.number) as f64;
+    let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
     let left = if epoch.number == epochs {
         String::new()
     } else {

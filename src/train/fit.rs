@@ -142,7 +142,7 @@ pub fn fit<T: Scalar, M: Model<T>>(
     let mut adam = Adam::new(settings.rate);
     let mut tape = Tape::new();
     let mut order: Vec<usize> = (0..data.train.len()).collect();
-    let mut epochs = Vec::with_capacity(settings.epochs);
+    let mut epochs = Vec::new();
     for number in 1..=settings.epochs {
         let started = Instant::now();
         order.shuffle(&mut stream(settings.seed, "order", number as u64));
