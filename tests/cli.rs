@@ -565,3 +565,23 @@ fn a_huge_number_of_epochs_is_no_panic() {
     ]);
     assert!(said.contains("diverged"), "{said}");
 }
+
+#[test]
+fn images_that_no_model_could_be_read_for_are_refused_before_the_work() {
+    let (data, out) = (small_data(), TempDir::new().unwrap());
+    for kind in ["train", "t10k"] {
+        let mut images = header(&[0x0803, 2, 257, 256]);
+        images.resize(images.len() + 2 * 257 * 256, 7);
+        fs::write(
+            data.path().join(format!("{kind}-images-idx3-ubyte")),
+            images,
+        )
+        .unwrap();
+        write_labels(data.path(), kind, 2);
+    }
+    let results = out.path().join("results");
+    let (data, out) = (data.path().to_str().unwrap(), results.to_str().unwrap());
+    let said = refused(&["train", "--data", data, "--out", out, "--hidden", "4"]);
+    assert!(said.contains("257x256") && said.contains("65536"), "{said}");
+    assert!(!results.exists());
+}

@@ -130,6 +130,12 @@ impl Train {
             self.latent
         );
         let data = self.data.load()?;
+        ensure!(
+            data.train.dimensions() <= MAX_WIDTH,
+            "images may have {MAX_WIDTH} pixels, found {}x{}",
+            data.train.height(),
+            data.train.width()
+        );
         // Before the work, not after it: nothing is lost to a folder that cannot be written.
         create_folder(&self.out)?;
         let mut model = SavedModel::fresh(self.configuration(&data));
