@@ -284,3 +284,11 @@ fn the_tape_is_at_hand_in_the_expression() {
         })
         .unwrap();
 }
+
+#[test]
+fn slopes_beyond_the_largest_number_are_not_a_pass() {
+    let failure = caught(&[input(&[2])], |v| {
+        mutated(v[0].tanh(), |g| g * 0.0) * 5e307
+    });
+    assert!(matches!(failure.reason, Reason::NotFinite(_)), "{failure}");
+}
