@@ -292,3 +292,10 @@ fn slopes_beyond_the_largest_number_are_not_a_pass() {
     });
     assert!(matches!(failure.reason, Reason::NotFinite(_)), "{failure}");
 }
+
+#[test]
+fn many_kinks_at_once_are_moved_away_from_together() {
+    let zeros = ArrayD::zeros(IxDyn(&[5, 6]));
+    let report = Check::new("relu").run(&[zeros], |v| v[0].relu()).unwrap();
+    assert!((1..5).contains(&report.moved), "{report:?}");
+}
