@@ -299,3 +299,17 @@ fn many_kinks_at_once_are_moved_away_from_together() {
     let report = Check::new("relu").run(&[zeros], |v| v[0].relu()).unwrap();
     assert!((1..5).contains(&report.moved), "{report:?}");
 }
+
+#[test]
+fn gradients_that_cancel_pass() {
+    let x = arr1(&[0.3, -1.0, 2.0]).into_dyn();
+    Check::new("a sum that is always 1")
+        .run(&[x], |v| v[0].softmax(0).sum())
+        .unwrap();
+    for peak in [10.0, 20.0, 30.0] {
+        let x = arr1(&[0.3, peak, -1.0]).into_dyn();
+        Check::new("a peaked softmax")
+            .run(&[x], |v| v[0].softmax(0))
+            .unwrap();
+    }
+}
