@@ -635,6 +635,13 @@ fn extremes_have_the_right_limits() {
         (tiny.into(), tiny.into())
     );
     assert_eq!(at::<f32>(80.0, |x| x.sigmoid()), (1.0, tiny.into()));
+    // Only differences between logits count, whatever they all have in common.
+    for common in [80.0f32, 1e4, 1e8] {
+        let tape = Tape::new();
+        let x = tape.variable(arr1(&[common, common]));
+        let half = x.log_softmax(0).value()[0].exp();
+        assert!((half - 0.5).abs() < 1e-6, "{half} at {common}");
+    }
     // An impossible outcome weighs nothing, and says nothing.
     let tape = Tape::new();
     let x = tape.variable(arr1(&[f64::NEG_INFINITY, 0.0, 1.0]));

@@ -163,7 +163,9 @@ impl<T: Scalar> Var<'_, T> {
     /// # Panics
     /// If the axis does not exist or is empty.
     pub fn log_softmax(self, axis: usize) -> Self {
-        self - self.logsumexp_axes_keep(&[axis])
+        // Without what all entries have in common, or its digits would push out those of the difference.
+        let x = self - self.max_axes_keep(&[axis]).stop_gradient();
+        x - x.logsumexp_axes_keep(&[axis])
     }
 }
 
