@@ -701,6 +701,9 @@ fn top_k_takes_the_largest_and_of_equals_the_first() {
         [true, false, true, false, false],
     ]);
     assert_eq!(mask, expected.into_dyn());
+    let first = |x: [f64; 2]| top_k_mask(&arr1(&x).into_dyn().into_shared(), 1, 0)[0];
+    assert!(first([-0.0, 0.0]) && first([0.0, -0.0]));
+    assert!(!first([f64::NAN, f64::NEG_INFINITY]));
 }
 
 #[test]
