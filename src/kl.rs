@@ -3,6 +3,7 @@
 use crate::Scalar;
 use crate::autodiff::Var;
 use crate::distributions::{Bernoulli, Categorical, DiagonalGaussian};
+use crate::elementary::expm1;
 
 /// KL(N(μ, diag e^s) ‖ N(0, I)) = ½ Σ (μ² + e^s - 1 - s), over the last axis, in nats.
 ///
@@ -20,7 +21,7 @@ pub fn gaussian_standard<'t, T: Scalar>(q: &DiagonalGaussian<'t, T>) -> Var<'t, 
         log_variance.shape()
     );
     let terms = tape.zip_values("kl", &mean.value(), &log_variance.value(), |mu, s| {
-        half * (mu * mu + (s.exp_m1() - s))
+        half * (mu * mu + (expm1(s) - s))
     });
     let event = ndarray::Axis(terms.ndim() - 1);
     let value = terms.sum_axis(event).into_shared();
@@ -47,8 +48,9 @@ pub fn gaussian_diagonal<'t, T: Scalar>(
     p: &DiagonalGaussian<'t, T>,
 ) -> Var<'t, T> {
     let difference = q.log_variance - p.log_variance;
-    let distance = (q.mean - p.mean).square() * (-p.log_variance).exp();
-    (distance + difference.expm1() - difference).sum_last() * T::of(0.5)
+    // In deviations of p, then squared: e^-s itself overflows where 1/σ does not.
+    let distance = (q.mean - p.mean) * (p.log_variance * T::of(-0.5)).exp();
+    (distance.square() + (difference.expm1() - difference)).sum_last() * T::of(0.5)
 }
 
 /// KL(q ‖ p) = Σ_k q_k (log q_k - log p_k), over the last axis, in nats.
@@ -62,9 +64,13 @@ pub fn categorical<'t, T: Scalar>(q: &Categorical<'t, T>, p: &Categorical<'t, T>
 /// KL(q ‖ p) = Σ [σ(a) (a - b) - softplus(a) + softplus(b)] of independent coins with logits a (of q) and b
 /// (of p), over the last axis, in nats.
 ///
+/// Computed as the sum over both outcomes of q log q/p: the three terms above are of the logits' size and
+/// cancel to noise where both coins are nearly certain.
+///
 /// # Panics
 /// If the shapes do not broadcast, or there is no axis.
 pub fn bernoulli<'t, T: Scalar>(q: &Bernoulli<'t, T>, p: &Bernoulli<'t, T>) -> Var<'t, T> {
+    let outcome = |a: Var<'t, T>, b: Var<'t, T>| a.sigmoid() * (a.log_sigmoid() - b.log_sigmoid());
     let (a, b) = (q.logits, p.logits);
-    (a.sigmoid() * (a - b) - a.softplus() + b.softplus()).sum_last()
+    (outcome(a, b) + outcome(-a, -b)).sum_last()
 }

@@ -30,8 +30,10 @@
 pub mod autodiff;
 pub mod data;
 pub mod distributions;
+mod elementary;
 pub mod gradients;
 pub mod kl;
+mod lanes;
 pub mod nn;
 mod scalar;
 pub mod train;

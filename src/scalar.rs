@@ -2,8 +2,10 @@
 
 use ndarray::{NdFloat, ScalarOperand};
 
+use crate::elementary::Format;
+
 /// A floating-point number that arrays are made of: `f32` or `f64`.
-pub trait Scalar: NdFloat + ScalarOperand + Default + std::iter::Sum {
+pub trait Scalar: NdFloat + Format + ScalarOperand + Default + std::iter::Sum {
     /// The nearest value to `value`.
     fn of(value: f64) -> Self;
 

@@ -206,6 +206,40 @@ fn the_same_seed_gives_the_same_bits() {
 }
 
 #[test]
+fn the_same_bits_on_any_number_of_threads() {
+    // Large enough for the products and the loops to be split.
+    let data = TempDir::new().unwrap();
+    for (kind, count) in [("train", 300u32), ("t10k", 20)] {
+        let mut images = header(&[0x0803, count, 28, 28]);
+        images.extend((0..count * 784).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8));
+        fs::write(
+            data.path().join(format!("{kind}-images-idx3-ubyte")),
+            images,
+        )
+        .unwrap();
+        write_labels(data.path(), kind, count);
+    }
+    let models: Vec<Vec<u8>> = ["1", "2", "3", "7"]
+        .map(|threads| {
+            let out = TempDir::new().unwrap();
+            let more = [
+                "--threads",
+                threads,
+                "--batch",
+                "128",
+                "--hidden",
+                "400",
+                "--latent",
+                "20",
+            ];
+            train(data.path(), out.path(), &more);
+            fs::read(out.path().join("model.safetensors")).unwrap()
+        })
+        .into();
+    assert!(models.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
 fn pictures_of_an_earlier_run_do_not_stay() {
     let (data, out) = (small_data(), TempDir::new().unwrap());
     train(data.path(), out.path(), &[]);

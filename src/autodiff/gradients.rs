@@ -48,6 +48,32 @@ impl<T: Scalar> Gradients<T> {
     }
 }
 
+/// Gives buffers back to the tape that lent them.
+#[derive(Clone, Debug)]
+pub(crate) struct Lender<T: Scalar>(Rc<RefCell<Pool<T>>>);
+
+impl<T: Scalar> Lender<T> {
+    /// Takes a value back, if nobody else holds it.
+    pub(crate) fn give(&self, value: Value<T>) {
+        self.0.borrow_mut().give(value);
+    }
+}
+
+impl<T: Scalar> Gradients<T> {
+    /// As [`wrt`](Gradients::wrt), but leaves nothing behind: whoever takes a gradient out may write to it without a
+    /// copy, and gives it back to the [`Lender`] at the end.
+    pub(crate) fn take(&mut self, variable: Var<'_, T>) -> Value<T> {
+        let cotangent = self.wrt(variable);
+        self.cotangents.remove(&variable.id);
+        cotangent
+    }
+
+    /// Whom to give gradients back to.
+    pub(crate) fn lender(&self) -> Lender<T> {
+        Lender(Rc::clone(&self.pool))
+    }
+}
+
 impl<T: Scalar> Drop for Gradients<T> {
     fn drop(&mut self) {
         let mut pool = self.pool.borrow_mut();

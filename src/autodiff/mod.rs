@@ -4,9 +4,12 @@ pub mod check;
 mod gradients;
 mod ops;
 mod pool;
+mod product;
 mod tape;
 
+pub(crate) use gradients::Lender;
 pub use gradients::{DifferentiableGradients, Gradients};
-pub use ops::{Mask, broadcast_shape, product, top_k_mask};
+pub use ops::{Mask, broadcast_shape, top_k_mask};
 pub(crate) use ops::{relu, sigmoid, softplus};
+pub use product::product;
 pub use tape::{IntoValue, Pullback, Tape, Value, Var};

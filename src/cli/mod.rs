@@ -13,7 +13,7 @@ mod sample;
 mod train;
 mod views;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 /// Variational autoencoders from scratch: train one, evaluate it, look at it.
@@ -31,6 +31,10 @@ use clap::{Parser, Subcommand};
 struct Cli {
     #[command(subcommand)]
     command: Command,
+
+    /// Threads to compute on [default: one for each core]; the results are the same bits on any number
+    #[arg(long, value_name = "N", global = true, value_parser = options::positive)]
+    threads: Option<usize>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -43,7 +47,12 @@ enum Command {
 
 /// Parses the arguments and runs the command that they name.
 pub fn run() -> Result<()> {
-    match Cli::parse().command {
+    let cli = Cli::parse();
+    if let Some(threads) = cli.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build_global().context("cannot start the threads")?;
+    }
+    match cli.command {
         Command::Train(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Sample(command) => command.run(),

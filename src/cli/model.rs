@@ -8,7 +8,7 @@ use elbo::data::{Binarisation, Dataset};
 use elbo::distributions::noise::stream;
 use elbo::nn::{Parameters, checkpoint};
 use elbo::train::Settings;
-use elbo::vae::{Architecture, Divergence, Vae};
+use elbo::vae::{Architecture, Divergence, Likelihood, Vae};
 use serde::{Deserialize, Serialize};
 
 use super::output::write_atomically;
@@ -189,6 +189,12 @@ impl Configuration {
             self.height,
             self.width
         );
+        if let Likelihood::Gaussian { deviation } = self.architecture.likelihood {
+            ensure!(
+                deviation.is_finite() && deviation > 0.0,
+                "the model's description is damaged: a deviation must be greater than 0, found {deviation}"
+            );
+        }
         Ok(())
     }
 }

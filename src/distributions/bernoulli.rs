@@ -1,9 +1,11 @@
 //! Coins, by their logits.
 
-use ndarray::{ArrayView1, Axis, Zip};
+use ndarray::{CowArray, IxDyn};
 
 use crate::Scalar;
-use crate::autodiff::{Value, Var, broadcast_shape, sigmoid, softplus};
+use crate::autodiff::{Value, Var, broadcast_shape, sigmoid};
+use crate::elementary::{exp, ln_1p_unit};
+use crate::lanes;
 
 /// Independent coins with success probability σ(a), by their logits a = log p/(1-p), which any real number is.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +52,9 @@ impl<'t, T: Scalar> Bernoulli<'t, T> {
     /// If there is no axis.
     pub fn entropy(&self) -> Var<'t, T> {
         let a = self.logits;
-        // By symmetry in a. At large |a| the difference softplus(a) - a σ(a) would cancel to noise; with
-        // b = |a| it is softplus(-b) + b σ(-b), two small positive numbers.
-        let b = a.abs();
-        ((-b).softplus() + b * (-b).sigmoid()).sum_last()
+        // The sum over both outcomes, -p log p - (1-p) log(1-p): at large |a| softplus(a) - a σ(a) would cancel to
+        // noise; these are two positive numbers. And no |a|, whose corner at 0 would hide the curvature there.
+        (a.sigmoid() * (-a).softplus() + (-a).sigmoid() * a.softplus()).sum_last()
     }
 }
 
@@ -67,39 +68,49 @@ fn bernoulli_log_density<'t, T: Scalar>(x: Var<'t, T>, logits: Var<'t, T>) -> Va
         "a density needs an event axis, found a single number"
     );
     let mut sums = tape.buffer(&shape[..shape.len() - 1]);
-    let (data, a) = (broadcast(&data, &shape), broadcast(&a, &shape));
-    let last = Axis(shape.len() - 1);
-    Zip::from(&mut sums)
-        .and(data.lanes(last))
-        .and(a.lanes(last))
-        .for_each(|sum, x, a| *sum = row_log_density(x, a));
+    let (data, a) = (repeated(&data, &shape), repeated(&a, &shape));
+    let (data, a) = (data.as_slice(), a.as_slice());
+    let out = sums.as_slice_mut().expect("a buffer is in standard layout");
+    lanes::row_sums(entries(data), entries(a), out, log_density);
     tape.record("bernoulli", &[x, logits], sums.into_shared(), |p| {
         let (x, a) = (p.input(0), p.input(1));
         let g = p.cotangent.unsqueeze(p.cotangent.ndim());
-        p.give(0, || g * a);
+        p.give(0, || {
+            // One logit may serve many data, and every datum has its own cotangent.
+            let shape = broadcast_shape("bernoulli", &x.shape(), &a.shape());
+            (g * a).broadcast_to(&shape)
+        });
         p.give(1, || bernoulli_score(g, x, a));
     })
 }
 
-fn row_log_density<T: Scalar>(x: ArrayView1<'_, T>, a: ArrayView1<'_, T>) -> T {
-    let term = |(&x, &a): (&T, &T)| x * a - softplus(a);
-    match (x.as_slice(), a.as_slice()) {
-        (Some(x), Some(a)) => x.iter().zip(a).map(term).sum(),
-        _ => x.iter().zip(a).map(term).sum(),
-    }
+/// x a - softplus(a), written so that log p(1) = -log(1 + e^-a) keeps its digits at large a, where a - softplus(a) would
+/// cancel to 0 and call the outcome certain.
+#[inline(always)]
+fn log_density<T: Scalar>(x: T, a: T) -> T {
+    let likely = if a > T::zero() { T::one() } else { T::zero() };
+    (x - likely) * a - ln_1p_unit(exp(-a.abs()))
 }
 
 /// g ⊙ (x - σ(a)) in one pass, for a weight g of last length 1.
 fn bernoulli_score<'t, T: Scalar>(g: Var<'t, T>, x: Var<'t, T>, a: Var<'t, T>) -> Var<'t, T> {
     let tape = a.tape();
     let shape = broadcast_shape("bernoulli", &x.shape(), &a.shape());
+    let rows = [&shape[..shape.len() - 1], &[1]].concat();
     let (weight, data, logits) = (g.value(), x.value(), a.value());
+    let (weight, data, logits) = (
+        repeated(&weight, &rows),
+        repeated(&data, &shape),
+        repeated(&logits, &shape),
+    );
     let mut score = tape.buffer(&shape);
-    score.assign(&broadcast(&data, &shape));
-    Zip::from(&mut score)
-        .and(&broadcast(&logits, &shape))
-        .and(&broadcast(&weight, &shape))
-        .for_each(|x, &a, &g| *x = g * (*x - sigmoid(a)));
+    let out = score
+        .as_slice_mut()
+        .expect("a buffer is in standard layout");
+    let inputs = (entries(data.as_slice()), entries(logits.as_slice()));
+    lanes::weighted_rows(entries(weight.as_slice()), inputs, out, |x, a| {
+        x - sigmoid(a)
+    });
     tape.record("bernoulli-score", &[g, x, a], score.into_shared(), |p| {
         let (c, g, x, a) = (p.cotangent, p.input(0), p.input(1), p.input(2));
         p.give(0, || c * (x - a.sigmoid()));
@@ -108,6 +119,16 @@ fn bernoulli_score<'t, T: Scalar>(g: Var<'t, T>, x: Var<'t, T>, a: Var<'t, T>) -
     })
 }
 
-fn broadcast<'a, T: Scalar>(value: &'a Value<T>, shape: &[usize]) -> ndarray::ArrayViewD<'a, T> {
-    value.broadcast(shape).expect("the shapes broadcast")
+/// The value broadcast to a shape, in standard layout: copied only if it is not there already.
+fn repeated<'a, T: Scalar>(value: &'a Value<T>, shape: &[usize]) -> CowArray<'a, T, IxDyn> {
+    let repeated = value.broadcast(shape).expect("the shapes broadcast");
+    if repeated.is_standard_layout() {
+        repeated.into()
+    } else {
+        repeated.as_standard_layout().into_owned().into()
+    }
+}
+
+fn entries<T>(slice: Option<&[T]>) -> &[T] {
+    slice.expect("in standard layout")
 }

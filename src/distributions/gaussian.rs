@@ -5,6 +5,7 @@ use std::f64::consts::TAU;
 use super::noise::standard_normal;
 use crate::Scalar;
 use crate::autodiff::{Var, broadcast_shape};
+use crate::elementary::exp;
 use rand::Rng;
 
 /// N(μ, diag σ²), by its mean μ and log-variance s = log σ², which any real number is.
@@ -25,7 +26,9 @@ impl<'t, T: Scalar> DiagonalGaussian<'t, T> {
     /// If the shapes do not broadcast, or there is no axis.
     pub fn log_density(&self, z: Var<'t, T>) -> Var<'t, T> {
         let (mu, s) = (self.mean, self.log_variance);
-        let per_dimension = (z - mu).square() * (-s).exp() + s + T::of(TAU.ln());
+        // (z-μ)/σ, squared: e^-s itself overflows where 1/σ does not.
+        let standard = (z - mu) * (s * T::of(-0.5)).exp();
+        let per_dimension = standard.square() + s + T::of(TAU.ln());
         per_dimension.sum_last() * T::of(-0.5)
     }
 
@@ -38,9 +41,9 @@ impl<'t, T: Scalar> DiagonalGaussian<'t, T> {
         reparameterise(self.mean, self.log_variance, noise)
     }
 
-    /// A sample of the mean's shape, with fresh noise from `rng`.
+    /// A sample with fresh noise from `rng`, of the shape that mean and log-variance broadcast to.
     pub fn draw(&self, rng: &mut impl Rng) -> Var<'t, T> {
-        self.sample(standard_normal(self.mean.tape(), &self.mean.shape(), rng))
+        self.sample(standard_normal(self.mean.tape(), &self.shape("draw"), rng))
     }
 
     /// H = ½ Σ (1 + log 2π + s), over the last axis, in nats.
@@ -49,13 +52,18 @@ impl<'t, T: Scalar> DiagonalGaussian<'t, T> {
     /// If there is no axis.
     pub fn entropy(&self) -> Var<'t, T> {
         // One variance may serve many dimensions: each has its own entropy.
-        let shape = broadcast_shape("entropy", &self.mean.shape(), &self.log_variance.shape());
-        let s = self.log_variance.broadcast_to(&shape);
+        let s = self.log_variance.broadcast_to(&self.shape("entropy"));
         (s + T::of(1.0 + TAU.ln())).sum_last() * T::of(0.5)
+    }
+
+    /// The shape of a sample.
+    fn shape(&self, operation: &str) -> Vec<usize> {
+        broadcast_shape(operation, &self.mean.shape(), &self.log_variance.shape())
     }
 }
 
-/// z = μ + e^(s/2) ⊙ ε in one operation. With z̄ arriving: μ̄ = z̄, s̄ = ½ z̄ ⊙ (z - μ), ε̄ = z̄ ⊙ e^(s/2).
+/// z = μ + e^(s/2) ⊙ ε in one operation. With z̄ arriving: μ̄ = z̄, s̄ = ½ z̄ ⊙ ε ⊙ e^(s/2),
+/// ε̄ = z̄ ⊙ e^(s/2). Not s̄ = ½ z̄ ⊙ (z - μ), which is the same but for rounding: a small σ ε is lost in z.
 fn reparameterise<'t, T: Scalar>(
     mean: Var<'t, T>,
     log_variance: Var<'t, T>,
@@ -67,7 +75,7 @@ fn reparameterise<'t, T: Scalar>(
         "reparameterise",
         &log_variance.value(),
         &noise.value(),
-        |s, e| (s * half).exp() * e,
+        |s, e| exp(s * half) * e,
     );
     let z = tape.zip_values("reparameterise", &mean.value(), &offset, |mu, o| mu + o);
     tape.record(
@@ -76,8 +84,9 @@ fn reparameterise<'t, T: Scalar>(
         z,
         move |p| {
             p.give(0, || p.cotangent);
-            p.give(1, || p.cotangent * (p.output - p.input(0)) * half);
-            p.give(2, || p.cotangent * (p.input(1) * half).exp());
+            let deviation = || (p.input(1) * half).exp();
+            p.give(1, || p.cotangent * (p.input(2) * deviation()) * half);
+            p.give(2, || p.cotangent * deviation());
         },
     )
 }

@@ -9,6 +9,8 @@ use rand::Rng;
 use super::{Bound, Initialisation, ParameterId, Parameters};
 use crate::Scalar;
 use crate::autodiff::{Var, product, relu, sigmoid, softplus};
+use crate::elementary::tanh;
+use crate::lanes;
 
 /// The function after a layer's affine map, entry by entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -54,7 +56,7 @@ impl Activation {
         match self {
             Self::Identity => add_bias_and_map(a, bias, |x| x),
             Self::Relu => add_bias_and_map(a, bias, relu),
-            Self::Tanh => add_bias_and_map(a, bias, T::tanh),
+            Self::Tanh => add_bias_and_map(a, bias, tanh),
             Self::Sigmoid => add_bias_and_map(a, bias, sigmoid),
             Self::Softplus => add_bias_and_map(a, bias, softplus),
         }
@@ -169,13 +171,13 @@ fn dense_matrix<'t, T: Scalar>(
     })
 }
 
-fn add_bias_and_map<T: Scalar>(a: &mut ArrayViewMut2<'_, T>, bias: &[T], f: impl Fn(T) -> T) {
-    for mut row in a.rows_mut() {
-        let row = row.as_slice_mut().expect("a buffer is in standard layout");
-        for (a, &b) in row.iter_mut().zip(bias) {
-            *a = f(*a + b);
-        }
-    }
+fn add_bias_and_map<T: Scalar>(
+    a: &mut ArrayViewMut2<'_, T>,
+    bias: &[T],
+    f: impl Fn(T) -> T + Sync,
+) {
+    let a = a.as_slice_mut().expect("a buffer is in standard layout");
+    lanes::update_rows(a, bias, |a, b| f(a + b));
 }
 
 /// An affine map followed by an activation, with its parameters' numbers.

@@ -3,6 +3,7 @@
 use super::{ParameterGradients, Parameters};
 use crate::Scalar;
 use crate::autodiff::Value;
+use crate::lanes;
 
 /// Stochastic gradient descent with momentum: v ← μv + g, θ ← θ - αv.
 #[derive(Clone, Debug)]
@@ -30,7 +31,7 @@ impl<T: Scalar> Sgd<T> {
     /// One step for every parameter.
     ///
     /// # Panics
-    /// If the gradients are not those of these parameters.
+    /// If the gradients are not those of these parameters, or an earlier step was for others.
     pub fn step(&mut self, parameters: &mut Parameters<T>, gradients: &ParameterGradients<T>) {
         start(&mut self.velocity, parameters);
         let (rate, momentum) = (self.rate, self.momentum);
@@ -84,7 +85,7 @@ impl<T: Scalar> Adam<T> {
     /// One step for every parameter.
     ///
     /// # Panics
-    /// If the gradients are not those of these parameters.
+    /// If the gradients are not those of these parameters, or an earlier step was for others.
     pub fn step(&mut self, parameters: &mut Parameters<T>, gradients: &ParameterGradients<T>) {
         start(&mut self.first, parameters);
         start(&mut self.second, parameters);
@@ -98,12 +99,11 @@ impl<T: Scalar> Adam<T> {
         let moments = self.first.iter_mut().zip(&mut self.second);
         for ((value, gradient), (first, second)) in pairs(parameters, gradients).zip(moments) {
             let gradient = entries(gradient);
-            let inputs = gradient.iter().zip(first.iter_mut().zip(second));
-            for (x, (&g, (m, v))) in slice(value).iter_mut().zip(inputs) {
-                *m = beta1 * *m + rest1 * g;
-                *v = beta2 * *v + rest2 * (g * g);
-                *x -= rate * *m / (v.sqrt() * scale + epsilon);
-            }
+            lanes::update3([slice(value), first, second], &gradient, |[x, m, v], g| {
+                let m = beta1 * m + rest1 * g;
+                let v = beta2 * v + rest2 * (g * g);
+                [x - rate * m / (v.sqrt() * scale + epsilon), m, v]
+            });
         }
     }
 }
@@ -116,9 +116,10 @@ fn start<T: Scalar>(state: &mut Vec<Vec<T>>, parameters: &Parameters<T>) {
             .map(|(_, value)| vec![T::zero(); value.len()])
             .collect();
     }
-    assert_eq!(
-        state.len(),
-        parameters.len(),
+    // Sizes, too: a pass over parameter and state together would stop at the shorter of the two.
+    let sizes = parameters.iter().map(|(_, value)| value.len());
+    assert!(
+        sizes.eq(state.iter().map(Vec::len)),
         "an optimiser belongs to one set of parameters"
     );
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Index;
 
 use crate::Scalar;
-use crate::autodiff::{IntoValue, Tape, Value, Var};
+use crate::autodiff::{IntoValue, Lender, Tape, Value, Var};
 
 /// The number of a parameter among its [`Parameters`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,9 +153,10 @@ impl<T: Scalar> Parameters<T> {
         let result = {
             let bound = self.bind(tape);
             let (loss, told) = f(&bound);
-            let gradients = tape.gradients(loss);
-            let values = bound.vars.iter().map(|&var| gradients.wrt(var)).collect();
-            (told, ParameterGradients { values })
+            let mut gradients = tape.gradients(loss);
+            let values = bound.vars.iter().map(|&var| gradients.take(var)).collect();
+            let lender = gradients.lender();
+            (told, ParameterGradients { values, lender })
         };
         tape.reset();
         result
@@ -204,10 +205,19 @@ impl<'t, T: Scalar> Index<ParameterId> for Bound<'t, T> {
     }
 }
 
-/// One gradient for each parameter, in their order.
-#[derive(Clone, Debug, PartialEq)]
+/// One gradient for each parameter, in their order. Dropped, they go back to the tape, whose next step reuses them.
+#[derive(Clone, Debug)]
 pub struct ParameterGradients<T: Scalar> {
     values: Vec<Value<T>>,
+    lender: Lender<T>,
+}
+
+impl<T: Scalar> Drop for ParameterGradients<T> {
+    fn drop(&mut self) {
+        self.values
+            .drain(..)
+            .for_each(|value| self.lender.give(value));
+    }
 }
 
 impl<T: Scalar> ParameterGradients<T> {

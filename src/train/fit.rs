@@ -128,7 +128,10 @@ pub struct Task<'a, M> {
 /// their own, and evaluation draws from others.
 ///
 /// # Errors
-/// If the loss becomes NaN or infinite.
+/// If the loss becomes NaN or infinite, in training or on the test data; the parameters are then of no use.
+///
+/// # Panics
+/// If the batch size is 0 or the images do not have the model's number of dimensions.
 pub fn fit<T: Scalar, M: Model<T>>(
     task: Task<'_, M>,
     parameters: &mut Parameters<T>,
@@ -176,6 +179,11 @@ pub fn fit<T: Scalar, M: Model<T>>(
             settings.binarisation,
             &mut rng,
         );
+        if !test.loss.is_finite() {
+            // The last step's update may have been the one too many.
+            let (epoch, step, loss) = (number, steps, test.loss);
+            return Err(Diverged { epoch, step, loss });
+        }
         epochs.push(Epoch {
             number,
             train,

@@ -93,8 +93,10 @@ impl Default for LogSum {
 impl LogSum {
     fn add(&mut self, x: f64) {
         if x == f64::NEG_INFINITY {
-            // A weight of 0 adds nothing, and has no place in the difference below.
-        } else if x <= self.max {
+            // A weight of 0 adds nothing, and x - max would be NaN were it the first.
+            return;
+        }
+        if x <= self.max {
             self.scaled += (x - self.max).exp();
         } else {
             // Also where x is NaN: it is to be seen in the result.

@@ -155,7 +155,7 @@ impl Vae {
     /// ends a nat above He, whose first logits are too large).
     ///
     /// # Panics
-    /// If a width is 0.
+    /// If a width is 0, or a given deviation is not a number greater than 0.
     pub fn new<T: Scalar>(
         architecture: Architecture,
         parameters: &mut Parameters<T>,
@@ -169,6 +169,12 @@ impl Vae {
             ..
         } = architecture;
         let hidden = &architecture.hidden;
+        if let Likelihood::Gaussian { deviation } = likelihood {
+            assert!(
+                deviation > 0.0 && deviation.is_finite(),
+                "a Gaussian decoder needs a deviation greater than 0, found {deviation}"
+            );
+        }
         let down = [&[dimensions], hidden.as_slice(), &[2 * latent]].concat();
         let reversed: Vec<usize> = hidden.iter().rev().copied().collect();
         let up = [&[latent], reversed.as_slice(), &[dimensions]].concat();
@@ -275,9 +281,10 @@ impl Vae {
     ) -> Elbo<'t, T> {
         let q = self.encode(p, x);
         let z = q.sample(noise);
-        let over_samples = |terms: Var<'t, T>| match terms.ndim() {
-            2 => terms.mean_axes(&[0]),
-            _ => terms,
+        let several = noise.ndim() > q.mean.ndim();
+        let over_samples = |terms: Var<'t, T>| match several {
+            true => terms.mean_axes(&[0]),
+            false => terms,
         };
         let reconstruction = over_samples(self.decode(p, z).log_density(x));
         let kl = match self.divergence {

@@ -3,20 +3,24 @@
 
 use crate::Scalar;
 use crate::autodiff::Var;
+use crate::elementary::{exp, ln_1p_unit, tanh};
 
 /// 1/(1 + e^-x), from e^-|x| <= 1 so that nothing overflows.
+#[inline(always)]
 pub(crate) fn sigmoid<T: Scalar>(x: T) -> T {
-    let e = (-x.abs()).exp();
+    let e = exp(-x.abs());
     let numerator = if x >= T::zero() { T::one() } else { e };
     numerator / (T::one() + e)
 }
 
 /// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|).
+#[inline(always)]
 pub(crate) fn softplus<T: Scalar>(x: T) -> T {
-    x.max(T::zero()) + (-x.abs()).exp().ln_1p()
+    relu(x) + ln_1p_unit(exp(-x.abs()))
 }
 
 /// max(x, 0). Not by way of x > 0, which passes over NaN: a NaN shall be seen.
+#[inline(always)]
 pub(crate) fn relu<T: Scalar>(x: T) -> T {
     if x <= T::zero() { T::zero() } else { x }
 }
@@ -31,7 +35,7 @@ impl<T: Scalar> Var<'_, T> {
 
     /// tanh x, with derivative 1 - tanh² x.
     pub fn tanh(self) -> Self {
-        self.map("tanh", T::tanh, |p| p.cotangent.times_tanh_slope(p.output))
+        self.map("tanh", tanh, |p| p.cotangent.times_tanh_slope(p.output))
     }
 
     /// ȳ(1 - y²) in one pass, for y = tanh x.

@@ -5,6 +5,7 @@ use ndarray::Zip;
 use super::shape::broadcast_shape;
 use crate::Scalar;
 use crate::autodiff::{Pullback, Tape, Value, Var};
+use crate::lanes;
 
 impl<'t, T: Scalar> Var<'t, T> {
     /// y = f(x), entry by entry, with the rule that gives x̄ from ȳ.
@@ -24,7 +25,7 @@ impl<'t, T: Scalar> Var<'t, T> {
     pub fn map(
         self,
         name: &'static str,
-        f: impl Fn(T) -> T,
+        f: impl Fn(T) -> T + Sync,
         rule: impl for<'s> Fn(&Pullback<'s, T>) -> Var<'s, T> + 'static,
     ) -> Self {
         let value = self.tape().map_value(&self.value(), f);
@@ -42,7 +43,7 @@ impl<'t, T: Scalar> Var<'t, T> {
         self,
         other: Self,
         name: &'static str,
-        f: impl Fn(T, T) -> T,
+        f: impl Fn(T, T) -> T + Sync,
         left: impl for<'s> Fn(&Pullback<'s, T>) -> Var<'s, T> + 'static,
         right: impl for<'s> Fn(&Pullback<'s, T>) -> Var<'s, T> + 'static,
     ) -> Self {
@@ -58,15 +59,10 @@ impl<'t, T: Scalar> Var<'t, T> {
 
 impl<T: Scalar> Tape<T> {
     /// f applied to every entry, into a pooled buffer.
-    pub(crate) fn map_value(&self, x: &Value<T>, f: impl Fn(T) -> T) -> Value<T> {
+    pub(crate) fn map_value(&self, x: &Value<T>, f: impl Fn(T) -> T + Sync) -> Value<T> {
         let mut y = self.buffer(x.shape());
         match (x.as_slice(), y.as_slice_mut()) {
-            // Plain slices: the loop that the compiler can vectorise.
-            (Some(x), Some(y)) => {
-                for (y, &x) in y.iter_mut().zip(x) {
-                    *y = f(x);
-                }
-            }
+            (Some(x), Some(y)) => lanes::map(x, y, f),
             _ => Zip::from(&mut y).and(x).for_each(|y, &x| *y = f(x)),
         }
         y.into_shared()
@@ -78,7 +74,7 @@ impl<T: Scalar> Tape<T> {
         name: &str,
         a: &Value<T>,
         b: &Value<T>,
-        f: impl Fn(T, T) -> T,
+        f: impl Fn(T, T) -> T + Sync,
     ) -> Value<T> {
         let shape = broadcast_shape(name, a.shape(), b.shape());
         let mut y = self.buffer(&shape);
@@ -87,20 +83,10 @@ impl<T: Scalar> Tape<T> {
             .expect("a pooled buffer is in standard layout");
         match (a.as_slice(), b.as_slice()) {
             (Some(a), Some(b)) if a.len() == out.len() && b.len() == out.len() => {
-                for ((y, &a), &b) in out.iter_mut().zip(a).zip(b) {
-                    *y = f(a, b);
-                }
+                lanes::zip(a, b, out, f);
             }
-            (Some(a), Some(&[b])) if a.len() == out.len() => {
-                for (y, &a) in out.iter_mut().zip(a) {
-                    *y = f(a, b);
-                }
-            }
-            (Some(&[a]), Some(b)) if b.len() == out.len() => {
-                for (y, &b) in out.iter_mut().zip(b) {
-                    *y = f(a, b);
-                }
-            }
+            (Some(a), Some(&[b])) if a.len() == out.len() => lanes::map(a, out, |a| f(a, b)),
+            (Some(&[a]), Some(b)) if b.len() == out.len() => lanes::map(b, out, |b| f(a, b)),
             _ => Zip::from(&mut y)
                 .and_broadcast(a)
                 .and_broadcast(b)
@@ -112,7 +98,13 @@ impl<T: Scalar> Tape<T> {
     /// sum + term, in sum's own buffer when nobody else holds it. Shapes are equal.
     pub(crate) fn add_into(&self, mut sum: Value<T>, term: Value<T>) -> Value<T> {
         if sum.is_unique() {
-            sum += &term;
+            match term.as_slice() {
+                Some(term) if sum.is_standard_layout() => {
+                    let sum = sum.as_slice_mut().expect("unique and in standard layout");
+                    lanes::update(sum, term, |sum, term| sum + term);
+                }
+                _ => sum += &term,
+            }
             return sum;
         }
         self.zip_values("add", &sum, &term, |a, b| a + b)

@@ -1,27 +1,11 @@
 //! The matrix product, of matrices and of stacks of matrices.
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array, ArrayView, ArrayView2, ArrayViewMut2, Dimension, Ix2, IxDyn};
+use ndarray::{Array, ArrayView, Dimension, Ix2, IxDyn};
 
 use super::mismatch;
 use super::shape::broadcast_shape;
 use crate::Scalar;
-use crate::autodiff::{Tape, Value, Var};
-
-/// C ← αAB + βC, the one door through which every matrix product of the crate goes. The operands may be
-/// transposed views or any other strided ones: nothing is copied.
-///
-/// # Panics
-/// If the shapes do not fit.
-pub fn product<T: Scalar>(
-    alpha: T,
-    a: ArrayView2<'_, T>,
-    b: ArrayView2<'_, T>,
-    beta: T,
-    c: &mut ArrayViewMut2<'_, T>,
-) {
-    general_mat_mul(alpha, &a, &b, beta, c);
-}
+use crate::autodiff::{Tape, Value, Var, product};
 
 impl<'t, T: Scalar> Var<'t, T> {
     /// C = AB, as NumPy's `matmul`: matrices multiply; leading axes are stacks, broadcast against each other;

@@ -14,7 +14,6 @@ mod shape;
 mod window;
 
 pub(crate) use activation::{relu, sigmoid, softplus};
-pub use matmul::product;
 pub use select::{Mask, top_k_mask};
 pub use shape::broadcast_shape;
 

@@ -2,16 +2,17 @@
 
 use crate::Scalar;
 use crate::autodiff::Var;
+use crate::elementary::{exp, expm1, ln_1p};
 
 impl<T: Scalar> Var<'_, T> {
     /// e^x.
     pub fn exp(self) -> Self {
-        self.map("exp", T::exp, |p| p.cotangent * p.output)
+        self.map("exp", exp, |p| p.cotangent * p.output)
     }
 
     /// e^x - 1, exact near 0.
     pub fn expm1(self) -> Self {
-        self.map("expm1", T::exp_m1, |p| p.cotangent * p.input(0).exp())
+        self.map("expm1", expm1, |p| p.cotangent * p.input(0).exp())
     }
 
     /// log x, the natural logarithm.
@@ -21,7 +22,7 @@ impl<T: Scalar> Var<'_, T> {
 
     /// log(1 + x), exact near 0.
     pub fn ln_1p(self) -> Self {
-        self.map("ln_1p", T::ln_1p, |p| p.cotangent / (p.input(0) + T::one()))
+        self.map("ln_1p", ln_1p, |p| p.cotangent / (p.input(0) + T::one()))
     }
 
     /// √x. The slope 1/(2√x) is infinite at 0.

@@ -8,6 +8,7 @@ use ndarray::Axis;
 use super::check_axis;
 use crate::Scalar;
 use crate::autodiff::{Value, Var};
+use crate::elementary::exp;
 
 impl<T: Scalar> Var<'_, T> {
     /// The sum of all entries, of shape `[]`.
@@ -127,7 +128,7 @@ impl<T: Scalar> Var<'_, T> {
         let x = self.value();
         // ±∞ as the shift would make ∞ - ∞.
         let shift = max_value(&x, axes).mapv(|m| if m.is_finite() { m } else { T::zero() });
-        let mut sum = tape.zip_values("logsumexp", &x, &shift.to_shared(), |x, m| (x - m).exp());
+        let mut sum = tape.zip_values("logsumexp", &x, &shift.to_shared(), |x, m| exp(x - m));
         for &axis in axes {
             sum = sum
                 .sum_axis(Axis(axis))
@@ -147,7 +148,7 @@ impl<T: Scalar> Var<'_, T> {
     pub fn softmax(self, axis: usize) -> Self {
         let tape = self.tape();
         let max = max_value(&self.value(), &[axis]);
-        let e = tape.zip_values("softmax", &self.value(), &max, |x, m| (x - m).exp());
+        let e = tape.zip_values("softmax", &self.value(), &max, |x, m| exp(x - m));
         let sum = e.sum_axis(Axis(axis)).insert_axis(Axis(axis)).into_shared();
         let value = tape.zip_values("softmax", &e, &sum, |e, s| e / s);
         tape.record("softmax", &[self], value, move |p| {

@@ -1,0 +1,359 @@
+//! Loops over slices, compiled for several vector widths and split over threads where they are long.
+//!
+//! Every entry is computed from its own inputs by the same arithmetic, wherever a slice is cut: the bits depend neither
+//! on the vector width nor on the number of threads.
+
+use crate::Scalar;
+
+/// Slices shorter than this stay on one thread: handing half of one to another thread costs about as much as this
+/// takes (measured in `benches/`).
+#[cfg(feature = "threads")]
+const WORTH_SPLITTING: usize = 1 << 15;
+
+/// A loop body: one function, so that it can be compiled once for each vector width.
+trait Kernel {
+    fn run(self);
+}
+
+/// Runs a loop compiled for the widest vectors that this processor has.
+#[inline]
+fn vectorised<K: Kernel>(kernel: K) {
+    #[cfg(feature = "simd")]
+    {
+        struct Dispatched<K>(K);
+        impl<K: Kernel> pulp::NullaryFnOnce for Dispatched<K> {
+            type Output = ();
+
+            #[inline(always)]
+            fn call(self) {
+                self.0.run();
+            }
+        }
+        pulp::Arch::new().dispatch(Dispatched(kernel));
+    }
+    #[cfg(not(feature = "simd"))]
+    kernel.run();
+}
+
+/// Calls `f` on parts of the index range 0..length, on several threads where that is worth it.
+fn split<A: Send>(
+    length: usize,
+    work: A,
+    halve: impl Fn(A, usize) -> (A, A) + Sync,
+    f: impl Fn(A) + Sync,
+) {
+    #[cfg(feature = "threads")]
+    if length >= WORTH_SPLITTING && rayon::current_num_threads() > 1 {
+        halves(length, rayon::current_num_threads(), work, &halve, &f);
+        return;
+    }
+    let _ = (length, &halve);
+    f(work);
+}
+
+/// Cuts the work into as many parts as there are threads.
+#[cfg(feature = "threads")]
+fn halves<A: Send>(
+    length: usize,
+    parts: usize,
+    work: A,
+    halve: &(impl Fn(A, usize) -> (A, A) + Sync),
+    f: &(impl Fn(A) + Sync),
+) {
+    if parts < 2 || length < WORTH_SPLITTING / 2 {
+        return f(work);
+    }
+    // Cut at whole cache lines.
+    let middle = (length * (parts / 2) / parts)
+        .next_multiple_of(64)
+        .min(length);
+    let (left, right) = halve(work, middle);
+    rayon::join(
+        || halves(middle, parts / 2, left, halve, f),
+        || halves(length - middle, parts - parts / 2, right, halve, f),
+    );
+}
+
+struct Map<'a, T, F>(&'a [T], &'a mut [T], &'a F);
+
+impl<T: Copy, F: Fn(T) -> T> Kernel for Map<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        for (y, &x) in self.1.iter_mut().zip(self.0) {
+            *y = (self.2)(x);
+        }
+    }
+}
+
+/// y ← f(x), entry by entry.
+pub(crate) fn map<T: Scalar>(x: &[T], y: &mut [T], f: impl Fn(T) -> T + Sync) {
+    assert_eq!(x.len(), y.len(), "slices of one length");
+    split(
+        x.len(),
+        (x, y),
+        |(x, y), middle| {
+            let ((x0, x1), (y0, y1)) = (x.split_at(middle), y.split_at_mut(middle));
+            ((x0, y0), (x1, y1))
+        },
+        |(x, y)| vectorised(Map(x, y, &f)),
+    );
+}
+
+struct Zip<'a, T, F>(&'a [T], &'a [T], &'a mut [T], &'a F);
+
+impl<T: Copy, F: Fn(T, T) -> T> Kernel for Zip<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        for ((y, &a), &b) in self.2.iter_mut().zip(self.0).zip(self.1) {
+            *y = (self.3)(a, b);
+        }
+    }
+}
+
+/// y ← f(a, b), entry by entry.
+pub(crate) fn zip<T: Scalar>(a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T + Sync) {
+    assert!(
+        a.len() == y.len() && b.len() == y.len(),
+        "slices of one length"
+    );
+    split(
+        a.len(),
+        (a, b, y),
+        |(a, b, y), middle| {
+            let ((a0, a1), (b0, b1)) = (a.split_at(middle), b.split_at(middle));
+            let (y0, y1) = y.split_at_mut(middle);
+            ((a0, b0, y0), (a1, b1, y1))
+        },
+        |(a, b, y)| vectorised(Zip(a, b, y, &f)),
+    );
+}
+
+struct Update<'a, T, F>(&'a mut [T], &'a [T], &'a F);
+
+impl<T: Copy, F: Fn(T, T) -> T> Kernel for Update<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        for (y, &a) in self.0.iter_mut().zip(self.1) {
+            *y = (self.2)(*y, a);
+        }
+    }
+}
+
+/// y ← f(y, a), entry by entry.
+pub(crate) fn update<T: Scalar>(y: &mut [T], a: &[T], f: impl Fn(T, T) -> T + Sync) {
+    assert_eq!(a.len(), y.len(), "slices of one length");
+    split(
+        a.len(),
+        (y, a),
+        |(y, a), middle| {
+            let ((y0, y1), (a0, a1)) = (y.split_at_mut(middle), a.split_at(middle));
+            ((y0, a0), (y1, a1))
+        },
+        |(y, a)| vectorised(Update(y, a, &f)),
+    );
+}
+
+struct Rows<'a, T, F> {
+    rows: &'a mut [T],
+    row: &'a [T],
+    f: &'a F,
+}
+
+impl<T: Copy, F: Fn(T, T) -> T> Kernel for Rows<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        for y in self.rows.chunks_exact_mut(self.row.len()) {
+            for (y, &a) in y.iter_mut().zip(self.row) {
+                *y = (self.f)(*y, a);
+            }
+        }
+    }
+}
+
+/// y ← f(y, a), for every row y of a matrix and one row a.
+pub(crate) fn update_rows<T: Scalar>(matrix: &mut [T], row: &[T], f: impl Fn(T, T) -> T + Sync) {
+    if row.is_empty() {
+        return;
+    }
+    let width = row.len();
+    split(
+        matrix.len(),
+        matrix,
+        |matrix, middle| matrix.split_at_mut(middle / width * width),
+        |rows| vectorised(Rows { rows, row, f: &f }),
+    );
+}
+
+/// Sums run in so many lanes, which are added up at the end.
+const LANES: usize = 16;
+
+struct RowSums<'a, T, F> {
+    a: &'a [T],
+    b: &'a [T],
+    sums: &'a mut [T],
+    f: &'a F,
+}
+
+impl<T: Scalar, F: Fn(T, T) -> T> Kernel for RowSums<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        let width = self.a.len() / self.sums.len();
+        let rows = self.a.chunks_exact(width).zip(self.b.chunks_exact(width));
+        for (sum, (a, b)) in self.sums.iter_mut().zip(rows) {
+            let mut lanes = [T::zero(); LANES];
+            let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+            for (a, b) in a.iter().zip(b) {
+                for lane in 0..LANES {
+                    lanes[lane] += (self.f)(a[lane], b[lane]);
+                }
+            }
+            let rest: T = a_rest
+                .iter()
+                .zip(b_rest)
+                .map(|(&a, &b)| (self.f)(a, b))
+                .sum();
+            *sum = lanes.into_iter().sum::<T>() + rest;
+        }
+    }
+}
+
+/// Σ f(a, b) over each of as many rows as there are sums.
+pub(crate) fn row_sums<T: Scalar>(a: &[T], b: &[T], sums: &mut [T], f: impl Fn(T, T) -> T + Sync) {
+    if a.is_empty() || sums.is_empty() {
+        sums.fill(T::zero());
+        return;
+    }
+    let width = a.len() / sums.len();
+    assert!(
+        a.len() == b.len() && width * sums.len() == a.len(),
+        "rows of one length"
+    );
+    split(
+        a.len(),
+        (a, b, sums),
+        |(a, b, sums), middle| {
+            let rows = middle / width;
+            let ((a0, a1), (b0, b1)) = (a.split_at(rows * width), b.split_at(rows * width));
+            let (s0, s1) = sums.split_at_mut(rows);
+            ((a0, b0, s0), (a1, b1, s1))
+        },
+        |(a, b, sums)| {
+            if !sums.is_empty() {
+                vectorised(RowSums { a, b, sums, f: &f });
+            }
+        },
+    );
+}
+
+struct WeightedRows<'a, T, F> {
+    weights: &'a [T],
+    a: &'a [T],
+    b: &'a [T],
+    y: &'a mut [T],
+    f: &'a F,
+}
+
+impl<T: Scalar, F: Fn(T, T) -> T> Kernel for WeightedRows<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        let width = self.y.len() / self.weights.len();
+        let rows = self.a.chunks_exact(width).zip(self.b.chunks_exact(width));
+        let targets = self.y.chunks_exact_mut(width).zip(self.weights);
+        for ((y, &weight), (a, b)) in targets.zip(rows) {
+            for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+                *y = weight * (self.f)(a, b);
+            }
+        }
+    }
+}
+
+/// y ← w f(a, b), entry by entry, with one weight w for each row.
+pub(crate) fn weighted_rows<T: Scalar>(
+    weights: &[T],
+    (a, b): (&[T], &[T]),
+    y: &mut [T],
+    f: impl Fn(T, T) -> T + Sync,
+) {
+    if y.is_empty() {
+        return;
+    }
+    let width = y.len() / weights.len();
+    assert!(
+        a.len() == y.len() && b.len() == y.len() && width * weights.len() == y.len(),
+        "rows of one length, and a weight for each"
+    );
+    split(
+        y.len(),
+        (weights, a, b, y),
+        |(weights, a, b, y), middle| {
+            let rows = middle / width;
+            let cut = rows * width;
+            let ((w0, w1), (a0, a1)) = (weights.split_at(rows), a.split_at(cut));
+            let ((b0, b1), (y0, y1)) = (b.split_at(cut), y.split_at_mut(cut));
+            ((w0, a0, b0, y0), (w1, a1, b1, y1))
+        },
+        |(weights, a, b, y)| {
+            if !y.is_empty() {
+                vectorised(WeightedRows {
+                    weights,
+                    a,
+                    b,
+                    y,
+                    f: &f,
+                });
+            }
+        },
+    );
+}
+
+struct Update3<'a, T, F> {
+    targets: [&'a mut [T]; 3],
+    a: &'a [T],
+    f: &'a F,
+}
+
+impl<T: Scalar, F: Fn([T; 3], T) -> [T; 3]> Kernel for Update3<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        let [x, y, z] = self.targets;
+        update3_loop(x, y, z, self.a, self.f);
+    }
+}
+
+/// A function of its own, whose arguments the compiler knows not to overlap: in the fields of a struct it does not.
+#[inline(always)]
+fn update3_loop<T: Scalar>(
+    x: &mut [T],
+    y: &mut [T],
+    z: &mut [T],
+    a: &[T],
+    f: &impl Fn([T; 3], T) -> [T; 3],
+) {
+    let length = a.len();
+    let (x, y, z) = (&mut x[..length], &mut y[..length], &mut z[..length]);
+    for i in 0..length {
+        [x[i], y[i], z[i]] = f([x[i], y[i], z[i]], a[i]);
+    }
+}
+
+/// (x, y, z) ← f(x, y, z, a), entry by entry, in one pass.
+pub(crate) fn update3<T: Scalar>(
+    targets: [&mut [T]; 3],
+    a: &[T],
+    f: impl Fn([T; 3], T) -> [T; 3] + Sync,
+) {
+    assert!(
+        targets.iter().all(|target| target.len() == a.len()),
+        "slices of one length"
+    );
+    split(
+        a.len(),
+        (targets, a),
+        |([x, y, z], a), middle| {
+            let ((x0, x1), (y0, y1)) = (x.split_at_mut(middle), y.split_at_mut(middle));
+            let ((z0, z1), (a0, a1)) = (z.split_at_mut(middle), a.split_at(middle));
+            (([x0, y0, z0], a0), ([x1, y1, z1], a1))
+        },
+        |(targets, a)| vectorised(Update3 { targets, a, f: &f }),
+    );
+}
