@@ -951,6 +951,27 @@ fn reparameterisation_against_finite_differences() {
     checked.tell("first and second order");
 }
 
+#[test]
+fn reparameterisation_keeps_the_digits_of_small_deviations() {
+    let mut worst = Worst::default();
+    for s in [0.0, -20.0, -40.0, -60.0, -80.0, -300.0] {
+        let noise = 1.234567;
+        let tape = Tape::new();
+        let v = [3.0, s, noise].map(|x| tape.variable(ndarray::arr0(x)));
+        let z = sample(&v);
+        let found = tape.gradients(z).wrt(v[1]).sum();
+        let expected = 0.5 * f64::exp(0.5 * s) * noise;
+        worst.number(found, expected, expected);
+        let from_z = 0.5 * (z.item() - 3.0);
+        println!(
+            "s = {s}: ½(z - μ) is off by {:.1e}",
+            (from_z / expected - 1.0).abs()
+        );
+        assert!(s > -80.0 || from_z == 0.0, "the notes say that it is 0");
+    }
+    worst.within(1e-14, "∂z/∂s, relative");
+}
+
 /// sin is not among the crate's operations; as a derivative sin' x = sin(x + π/2).
 fn sin(x: Var<'_, f64>) -> Var<'_, f64> {
     x.map("sin", f64::sin, |p| {
