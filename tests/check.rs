@@ -284,3 +284,32 @@ fn the_tape_is_at_hand_in_the_expression() {
         })
         .unwrap();
 }
+
+#[test]
+fn slopes_beyond_the_largest_number_are_not_a_pass() {
+    let failure = caught(&[input(&[2])], |v| {
+        mutated(v[0].tanh(), |g| g * 0.0) * 5e307
+    });
+    assert!(matches!(failure.reason, Reason::NotFinite(_)), "{failure}");
+}
+
+#[test]
+fn many_kinks_at_once_are_moved_away_from_together() {
+    let zeros = ArrayD::zeros(IxDyn(&[5, 6]));
+    let report = Check::new("relu").run(&[zeros], |v| v[0].relu()).unwrap();
+    assert!((1..5).contains(&report.moved), "{report:?}");
+}
+
+#[test]
+fn gradients_that_cancel_pass() {
+    let x = arr1(&[0.3, -1.0, 2.0]).into_dyn();
+    Check::new("a sum that is always 1")
+        .run(&[x], |v| v[0].softmax(0).sum())
+        .unwrap();
+    for peak in [10.0, 20.0, 30.0] {
+        let x = arr1(&[0.3, peak, -1.0]).into_dyn();
+        Check::new("a peaked softmax")
+            .run(&[x], |v| v[0].softmax(0))
+            .unwrap();
+    }
+}

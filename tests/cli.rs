@@ -424,6 +424,16 @@ fn a_diverging_run_stops_and_replaces_nothing() {
         files(out.path()) == before,
         "a failed run touched the results of a good one"
     );
+    // In the only step that there is.
+    let said = refused(&[
+        "train", "--data", data, "--out", folder, "--rate", "1e30", "--hidden", "16", "--epochs",
+        "1", "--batch", "1000",
+    ]);
+    assert!(said.contains("diverged"), "{said}");
+    assert!(
+        files(out.path()) == before,
+        "a failed run touched the results of a good one"
+    );
 }
 
 #[test]
@@ -576,4 +586,36 @@ fn a_full_disk_under_stdout_is_an_error_and_a_closed_pipe_is_not() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+#[test]
+fn a_huge_number_of_epochs_is_no_panic() {
+    let (data, out) = (small_data(), TempDir::new().unwrap());
+    let (data, out) = (data.path().to_str().unwrap(), out.path().to_str().unwrap());
+    let epochs = usize::MAX.to_string();
+    // It diverges at once, or the test would never end.
+    let said = refused(&[
+        "train", "--data", data, "--out", out, "--epochs", &epochs, "--rate", "1e30",
+    ]);
+    assert!(said.contains("diverged"), "{said}");
+}
+
+#[test]
+fn images_that_no_model_could_be_read_for_are_refused_before_the_work() {
+    let (data, out) = (small_data(), TempDir::new().unwrap());
+    for kind in ["train", "t10k"] {
+        let mut images = header(&[0x0803, 2, 257, 256]);
+        images.resize(images.len() + 2 * 257 * 256, 7);
+        fs::write(
+            data.path().join(format!("{kind}-images-idx3-ubyte")),
+            images,
+        )
+        .unwrap();
+        write_labels(data.path(), kind, 2);
+    }
+    let results = out.path().join("results");
+    let (data, out) = (data.path().to_str().unwrap(), results.to_str().unwrap());
+    let said = refused(&["train", "--data", data, "--out", out, "--hidden", "4"]);
+    assert!(said.contains("257x256") && said.contains("65536"), "{said}");
+    assert!(!results.exists());
 }

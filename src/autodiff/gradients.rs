@@ -6,7 +6,7 @@
 //! been used; with [`Tape::differentiable_gradients`] the same arithmetic is recorded, and a gradient is one
 //! more expression on the tape.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -18,6 +18,8 @@ use crate::Scalar;
 #[derive(Debug)]
 pub struct Gradients<T: Scalar> {
     cotangents: HashMap<u32, Value<T>>,
+    /// The intermediate values that were named in `keep`.
+    kept: Vec<u32>,
     serial: u64,
     pool: Rc<RefCell<Pool<T>>>,
 }
@@ -37,7 +39,9 @@ impl<T: Scalar> Gradients<T> {
             Some(cotangent) => cotangent.clone(),
             None => {
                 assert!(
-                    variable.is_variable() || !variable.is_active(),
+                    variable.is_variable()
+                        || !variable.is_active()
+                        || self.kept.contains(&variable.id),
                     "wrt: expected a variable, found the result of `{}`, whose cotangent was freed on the \
                      way: name it in `pull_back(.., keep)`, or ask for `differentiable_gradients`",
                     variable.name()
@@ -118,7 +122,8 @@ impl<T: Scalar> Tape<T> {
     /// If `loss` has more or less than one entry: a gradient is that of a number. For an array, choose the
     /// cotangent and call [`pull_back`](Tape::pull_back).
     pub fn gradients(&self, loss: Var<'_, T>) -> Gradients<T> {
-        self.pull_back(loss, self.one_for(loss).value(), &[])
+        let one = Value::from_elem(single(loss), T::one());
+        self.pull_back(loss, one, &[])
     }
 
     /// Jᵀȳ: the cotangents of every variable behind `output`, and of the intermediate values in `keep`, for
@@ -133,7 +138,7 @@ impl<T: Scalar> Tape<T> {
         keep: &[Var<'_, T>],
     ) -> Gradients<T> {
         let mark = self.len();
-        let recording = self.recording.replace(false);
+        let paused = Paused::new(&self.recording);
         let seed = self.constant(cotangent);
         let mut pass = Transient {
             tape: self,
@@ -144,12 +149,13 @@ impl<T: Scalar> Tape<T> {
         self.walk_back(output, seed, &mut pass);
         let cotangents = std::mem::take(&mut pass.cotangents);
         self.truncate(mark);
-        self.recording.set(recording);
+        drop(paused);
         Gradients {
             cotangents: (0..)
                 .zip(cotangents)
                 .filter_map(|(id, c)| Some((id, c?)))
                 .collect(),
+            kept: pass.keep,
             serial: self.serial,
             pool: Rc::clone(&self.pool),
         }
@@ -172,7 +178,7 @@ impl<T: Scalar> Tape<T> {
         &'t self,
         loss: Var<'t, T>,
     ) -> DifferentiableGradients<'t, T> {
-        self.differentiable_pull_back(loss, self.one_for(loss))
+        self.differentiable_pull_back(loss, self.full(&single(loss), T::one()))
     }
 
     /// As [`pull_back`](Tape::pull_back), but the cotangents are expressions on the tape. The given cotangent
@@ -192,15 +198,6 @@ impl<T: Scalar> Tape<T> {
         DifferentiableGradients {
             cotangents: pass.cotangents,
         }
-    }
-
-    fn one_for<'t>(&'t self, loss: Var<'t, T>) -> Var<'t, T> {
-        assert!(
-            loss.size() == 1,
-            "gradients: expected a single number, found shape {:?}: sum it, or give a cotangent to pull_back",
-            loss.shape()
-        );
-        self.full(&loss.shape(), T::one())
     }
 
     fn walk_back<'t>(&'t self, output: Var<'t, T>, seed: Var<'t, T>, pass: &mut impl Pass<'t, T>) {
@@ -244,6 +241,36 @@ impl<T: Scalar> Tape<T> {
             pass.done();
         }
     }
+}
+
+/// No recording as long as it lives. A guard, because a rule may panic, and a tape that no longer records
+/// would make every later gradient 0.
+struct Paused<'a> {
+    recording: &'a Cell<bool>,
+    before: bool,
+}
+
+impl<'a> Paused<'a> {
+    fn new(recording: &'a Cell<bool>) -> Self {
+        let before = recording.replace(false);
+        Self { recording, before }
+    }
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        self.recording.set(self.before);
+    }
+}
+
+/// The shape of a value that must be a single number.
+fn single<T: Scalar>(loss: Var<'_, T>) -> Vec<usize> {
+    let shape = loss.shape();
+    assert!(
+        loss.size() == 1,
+        "gradients: expected a single number, found shape {shape:?}: sum it, or give a cotangent to pull_back"
+    );
+    shape
 }
 
 /// Where a backward pass keeps cotangents. `add` is the only place where they accumulate.

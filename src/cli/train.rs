@@ -130,6 +130,12 @@ impl Train {
             self.latent
         );
         let data = self.data.load()?;
+        ensure!(
+            data.train.dimensions() <= MAX_WIDTH,
+            "images may have {MAX_WIDTH} pixels, found {}x{}",
+            data.train.height(),
+            data.train.width()
+        );
         // Before the work, not after it: nothing is lost to a folder that cannot be written.
         create_folder(&self.out)?;
         let mut model = SavedModel::fresh(self.configuration(&data));
@@ -182,7 +188,7 @@ impl Train {
             parameters,
         } = model;
         let steps = data.train.len().div_ceil(self.batch);
-        let progress = Progress::new((steps * self.epochs) as u64);
+        let progress = Progress::new(steps.saturating_mul(self.epochs) as u64);
         progress.line(&heading())?;
         let task = Task {
             model: &*vae,
@@ -209,12 +215,13 @@ impl Train {
 
     /// Writes the weights first, the report last: whoever finds a report finds all of it.
     fn leave(&self, model: &SavedModel, data: &Dataset, epochs: &[Epoch]) -> Result<()> {
-        model.save(&self.out.join(FILE))?;
-        let table = table(epochs);
-        self.write("metrics.csv", csv(&table).as_bytes())?;
-        let mut figures = vec![Figure::curve(training_curve(&curve(epochs)))];
-        self.write("elbo.svg", figures[0].content.bytes())?;
+        // What can fail comes before anything is written.
         let pictures = pictures(model, data)?;
+        let table = table(epochs);
+        let mut figures = vec![Figure::curve(training_curve(&curve(epochs)))];
+        model.save(&self.out.join(FILE))?;
+        self.write("metrics.csv", csv(&table).as_bytes())?;
+        self.write("elbo.svg", figures[0].content.bytes())?;
         self.remove_stale(&pictures)?;
         for (name, figure) in pictures {
             self.write(name, figure.content.bytes())?;
@@ -404,9 +411,8 @@ fn line(epoch: &Epoch, epochs: usize, elapsed: Duration) -> String {
             terms.kl
         )
     };
-    let left = elapsed
-        .div_f64(epoch.number as f64)
-        .mul_f64((epochs - epoch.number) as f64);
+    let left = elapsed.as_secs_f64() / epoch.number as f64 * (epochs - epoch.number) as f64;
+    let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
     let left = if epoch.number == epochs {
         String::new()
     } else {

@@ -145,7 +145,7 @@ pub fn fit<T: Scalar, M: Model<T>>(
     let mut adam = Adam::new(settings.rate);
     let mut tape = Tape::new();
     let mut order: Vec<usize> = (0..data.train.len()).collect();
-    let mut epochs = Vec::with_capacity(settings.epochs);
+    let mut epochs = Vec::new();
     for number in 1..=settings.epochs {
         let started = Instant::now();
         order.shuffle(&mut stream(settings.seed, "order", number as u64));
@@ -179,10 +179,13 @@ pub fn fit<T: Scalar, M: Model<T>>(
             settings.binarisation,
             &mut rng,
         );
+        // The loss of a step is that before the step: the last one's harm shows only here.
         if !test.loss.is_finite() {
-            // The last step's update may have been the one too many.
-            let (epoch, step, loss) = (number, steps, test.loss);
-            return Err(Diverged { epoch, step, loss });
+            return Err(Diverged {
+                epoch: number,
+                step: steps,
+                loss: test.loss,
+            });
         }
         epochs.push(Epoch {
             number,

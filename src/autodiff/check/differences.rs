@@ -58,12 +58,21 @@ pub(super) fn column(
         {
             continue;
         }
+        let (column, rounding) = extrapolate(&levels, h);
+        // The values may be finite and the slopes not; and to compare with NaN never says no.
+        if !column
+            .slope
+            .iter()
+            .chain(&column.error)
+            .all(|d| d.is_finite())
+        {
+            continue;
+        }
         finite = true;
         let scale = slope_scale(&levels[2], h / 4.0);
         if has_kink(&levels, &center, h, scale) {
             continue;
         }
-        let (column, rounding) = extrapolate(&levels, h);
         let error = column.error.iter().copied().fold(0.0, f64::max);
         let converged = error <= 1e-10 * scale + 4.0 * rounding;
         if best.as_ref().is_none_or(|(least, _)| error < *least) {

@@ -200,7 +200,8 @@ impl std::error::Error for Failure {}
 /// A point of the input space at which a check cannot be made.
 enum Outcome {
     Fails(Reason),
-    Kink { input: usize, entry: usize },
+    /// These entries, by input, lie on kinks; there is at least one.
+    Kinks(Vec<(usize, usize)>),
 }
 
 impl From<Reason> for Outcome {
@@ -318,12 +319,15 @@ impl Check {
             match attempt(&point, &mut rng) {
                 Ok(report) => return Ok(Report { moved, ..report }),
                 Err(Outcome::Fails(reason)) => return Err(self.failure(reason)),
-                Err(Outcome::Kink { input, entry }) if moved < ATTEMPTS => {
-                    let x = entry_of(&point[input], entry);
-                    let offset = signed_number(&mut rng) * 0.05 * x.abs().max(1.0);
-                    set_entry(&mut point[input], entry, x + offset);
+                Err(Outcome::Kinks(kinks)) if moved < ATTEMPTS => {
+                    for (input, entry) in kinks {
+                        let x = entry_of(&point[input], entry);
+                        let offset = signed_number(&mut rng) * 0.05 * x.abs().max(1.0);
+                        set_entry(&mut point[input], entry, x + offset);
+                    }
                 }
-                Err(Outcome::Kink { input, entry }) => {
+                Err(Outcome::Kinks(kinks)) => {
+                    let (input, entry) = kinks[0];
                     let input_index = index_of(point[input].shape(), entry);
                     return Err(self.failure(Reason::Unreliable { input, input_index }));
                 }
@@ -348,24 +352,14 @@ impl Check {
             return Err(Reason::NotRepeatable("values").into());
         }
         let jacobian = jacobian(f, inputs, &center, rng)?;
-        let mut point = inputs.to_vec();
+        let columns = columns(inputs, value, &center)?;
         let mut report = Report {
             entries: 0,
             worst: 0.0,
             moved: 0,
         };
         let mut worst: Option<Reason> = None;
-        for (input, rows) in jacobian.iter().enumerate() {
-            let mut columns: Vec<Column> = Vec::with_capacity(inputs[input].len());
-            for entry in 0..inputs[input].len() {
-                match column(value, &mut point, center.view(), (input, entry)) {
-                    Ok(column) => columns.push(column),
-                    Err(Obstacle::Kink) => return Err(Outcome::Kink { input, entry }),
-                    Err(Obstacle::NotFinite) => {
-                        return Err(Reason::NotFinite("value near the point").into());
-                    }
-                }
-            }
+        for (input, (rows, columns)) in jacobian.iter().zip(&columns).enumerate() {
             let scale = columns
                 .iter()
                 .flat_map(|column| &column.slope)
@@ -396,7 +390,7 @@ impl Check {
         {
             return Err(reason.into());
         }
-        linear_in_the_cotangent(f, inputs, &center, &jacobian, rng)?;
+        linear_in_the_cotangent(f, inputs, &center, (&jacobian, &columns), rng)?;
         indifferent_to_layout(f, inputs, &center, rng)?;
         Ok(report)
     }
@@ -494,11 +488,40 @@ fn jacobian(
     Ok(rows)
 }
 
+/// The Jacobian by finite differences: a column for every entry of every input.
+fn columns(
+    inputs: &[ArrayD<f64>],
+    value: &impl Fn(&[ArrayD<f64>]) -> ArrayD<f64>,
+    center: &ArrayD<f64>,
+) -> Result<Vec<Vec<Column>>, Outcome> {
+    let mut point = inputs.to_vec();
+    let mut kinks = Vec::new();
+    let mut columns = Vec::with_capacity(inputs.len());
+    for (input, x) in inputs.iter().enumerate() {
+        let mut own = Vec::with_capacity(x.len());
+        for entry in 0..x.len() {
+            match column(value, &mut point, center.view(), (input, entry)) {
+                Ok(column) => own.push(column),
+                Err(Obstacle::Kink) => kinks.push((input, entry)),
+                Err(Obstacle::NotFinite) => {
+                    return Err(Reason::NotFinite("value near the point").into());
+                }
+            }
+        }
+        columns.push(own);
+    }
+    if kinks.is_empty() {
+        Ok(columns)
+    } else {
+        Err(Outcome::Kinks(kinks))
+    }
+}
+
 fn linear_in_the_cotangent(
     f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
     inputs: &[ArrayD<f64>],
     center: &ArrayD<f64>,
-    jacobian: &[Vec<Vec<f64>>],
+    (jacobian, columns): (&[Vec<Vec<f64>>], &[Vec<Column>]),
     rng: &mut StdRng,
 ) -> Result<(), Reason> {
     for _ in 0..2 {
@@ -513,8 +536,13 @@ fn linear_in_the_cotangent(
                     scale += (weight * derivative).abs();
                 }
             }
-            for (&combined, &from_parts) in gradients[input].iter().zip(&from_parts) {
-                if (combined - from_parts).abs() > REARRANGEMENT * scale {
+            let pairs = gradients[input].iter().zip(&from_parts);
+            for ((&combined, &from_parts), column) in pairs.zip(&columns[input]) {
+                // Where terms cancel, no difference below that of the finite differences tells anything.
+                let unknown: f64 = (cotangent.iter().zip(&column.error))
+                    .map(|(weight, error)| (weight * error).abs())
+                    .sum();
+                if (combined - from_parts).abs() > REARRANGEMENT * scale + unknown {
                     return Err(Reason::NotLinear {
                         input,
                         combined,

@@ -164,7 +164,9 @@ impl<T: Scalar> Var<'_, T> {
     /// # Panics
     /// If the axis does not exist or is empty.
     pub fn log_softmax(self, axis: usize) -> Self {
-        self - self.logsumexp_axes_keep(&[axis])
+        // Without what all entries have in common, or its digits would push out those of the difference.
+        let x = self - self.max_axes_keep(&[axis]).stop_gradient();
+        x - x.logsumexp_axes_keep(&[axis])
     }
 }
 
@@ -188,9 +190,13 @@ fn max_value<T: Scalar>(x: &Value<T>, axes: &[usize]) -> Value<T> {
             x.shape()
         );
         let largest = max.map_axis(Axis(axis), |lane| {
-            // Not `max`, which passes over NaN: a NaN shall be seen.
-            lane.iter()
-                .fold(T::neg_infinity(), |m, &x| if x <= m { m } else { x })
+            // Not `max`, which passes over NaN: a NaN shall be seen, wherever it stands.
+            lane.iter().fold(
+                T::neg_infinity(),
+                |m, &x| {
+                    if x <= m || m.is_nan() { m } else { x }
+                },
+            )
         });
         max = largest.insert_axis(Axis(axis)).into_shared();
     }

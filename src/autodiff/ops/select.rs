@@ -122,14 +122,9 @@ pub fn top_k_mask<T: Scalar>(x: &Value<T>, k: usize, axis: usize) -> Mask {
         let mut order: Vec<usize> = (0..lane.len()).collect();
         // A stable sort keeps the first of equal entries first; NaN counts as smallest.
         order.sort_by(|&i, &j| {
-            let key = |x: T| {
-                if x.is_nan() {
-                    f64::NEG_INFINITY
-                } else {
-                    x.as_f64()
-                }
-            };
-            key(lane[j]).total_cmp(&key(lane[i]))
+            let (a, b) = (lane[i], lane[j]);
+            let by_value = || b.partial_cmp(&a).unwrap_or(std::cmp::Ordering::Equal);
+            a.is_nan().cmp(&b.is_nan()).then_with(by_value)
         });
         for &i in order.iter().take(k) {
             chosen[i] = true;
