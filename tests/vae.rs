@@ -771,9 +771,9 @@ fn by_grid(p: &Parameters<f64>, x: &Array1<f64>) -> [f64; 3] {
     };
     let row = x.clone().insert_axis(Axis(0));
     let o = layer(&layer(&row, "encoder.0").mapv(f64::tanh), "encoder.2");
-    let (points, step) = (401, 0.08);
+    let (points, step) = (301, 0.1);
     let z = Array2::from_shape_fn((points * points, 2), |(i, j)| {
-        ([i / points, i % points][j] as f64 - 200.0) * step
+        ([i / points, i % points][j] as f64 - 150.0) * step
     });
     let a = layer(&layer(&z, "decoder.0").mapv(f64::tanh), "decoder.2");
     let normal = |z: f64, mu: f64, s: f64| -0.5 * ((z - mu).powi(2) / s.exp() + s + TAU.ln());
@@ -892,7 +892,7 @@ fn vae_elbo_is_estimated_without_bias() {
 fn vae_elbo_with_either_divergence_has_the_same_mean() {
     let mut rng = StdRng::seed_from_u64(64);
     let mut worst = Worst::default();
-    for _ in 0..5 {
+    for trial in 0..5 {
         let (vae, p) = model(small(Likelihood::Bernoulli), &mut rng);
         let x: Array1<f64> = data(Likelihood::Bernoulli, &mut rng, &[3])
             .into_dimensionality()
@@ -911,10 +911,12 @@ fn vae_elbo_with_either_divergence_has_the_same_mean() {
         let exact = kl(Divergence::ClosedForm, nodes.clone())[[0]];
         let mean = (kl(Divergence::MonteCarlo, nodes) * weights).sum();
         worst.number(mean, exact, exact);
-        let tape = Tape::new();
-        let noise = owned(standard_normal(&tape, &[100_000, 2], &mut rng).value());
-        let single = kl(Divergence::MonteCarlo, noise.into_dimensionality().unwrap());
-        Statistics::of(&single).agree_with(exact, "log q - log p(z)");
+        if trial < 2 {
+            let tape = Tape::new();
+            let noise = owned(standard_normal(&tape, &[100_000, 2], &mut rng).value());
+            let single = kl(Divergence::MonteCarlo, noise.into_dimensionality().unwrap());
+            Statistics::of(&single).agree_with(exact, "log q - log p(z)");
+        }
     }
     worst.within(
         1e-12,
