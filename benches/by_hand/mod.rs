@@ -67,7 +67,7 @@ impl Learnt {
             &mut self.first,
             &mut self.second,
         ];
-        update3(targets, slice(&self.gradient), |[x, m, v], g| {
+        update3(targets, slice(&self.gradient), move |[x, m, v], g| {
             let m = beta1 * m + rest1 * g;
             let v = beta2 * v + rest2 * (g * g);
             [x - rate * m / (v.sqrt() * scale + EPSILON), m, v]
@@ -205,7 +205,7 @@ impl ByHand {
         let weight = 1.0 / x.nrows() as f32;
         let last = self.layers.last_mut().expect("a decoder");
         let data = x.to_slice().expect("in standard layout");
-        let score = |x, a| weight * (sigmoid(a) - x);
+        let score = move |x, a| weight * (sigmoid(a) - x);
         zip(
             data,
             slice(&last.output),
@@ -247,10 +247,10 @@ impl ByHand {
         let z_cotangent = slice(&self.latent[1]).chunks_exact(width);
         for (((q, q_bar), e), z_bar) in q.zip(q_cotangent).zip(noise).zip(z_cotangent) {
             let ((mu, s), (mu_bar, s_bar)) = (q.split_at(width), q_bar.split_at_mut(width));
-            zip(z_bar, mu, mu_bar, |z_bar, mu| z_bar + weight * mu);
+            zip(z_bar, mu, mu_bar, move |z_bar, mu| z_bar + weight * mu);
             zip(s, e, s_bar, |s, e| 0.5 * (exp(0.5 * s) * e));
             update(s_bar, z_bar, |s_bar, z_bar| s_bar * z_bar);
-            update(s_bar, s, |s_bar, s| s_bar + weight * (0.5 * expm1(s)));
+            update(s_bar, s, move |s_bar, s| s_bar + weight * (0.5 * expm1(s)));
         }
     }
 
