@@ -2,12 +2,13 @@
 
 use std::hint::black_box;
 
+use common::{normal, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use elbo::autodiff::{Tape, Var};
 use elbo::distributions::DiagonalGaussian;
-use elbo::distributions::noise::{standard_normal, stream};
 use elbo::kl;
-use ndarray::ArrayD;
+
+mod common;
 
 /// The same formula out of elementary operations, for comparison.
 fn composed<'t>(q: &DiagonalGaussian<'t, f32>) -> Var<'t, f32> {
@@ -15,17 +16,11 @@ fn composed<'t>(q: &DiagonalGaussian<'t, f32>) -> Var<'t, f32> {
     (mu.square() + s.exp() - s - 1.0).sum_last() * 0.5
 }
 
-fn draw(shape: &[usize], index: u64) -> ArrayD<f32> {
-    let tape = Tape::new();
-    standard_normal(&tape, shape, &mut stream(1, "bench", index))
-        .value()
-        .into_owned()
-}
-
+/// Forward and backward.
 fn gaussian_standard(c: &mut Criterion) {
     let mut group = c.benchmark_group("kl/kl-gaussian-standard");
     for batch in [128, 1024] {
-        let (mean, log_variance) = (draw(&[batch, 20], 0), draw(&[batch, 20], 1));
+        let (mean, log_variance) = (normal(&[batch, 20], 0), normal(&[batch, 20], 1));
         let mut measure =
             |name: &str, divergence: for<'t> fn(&DiagonalGaussian<'t, f32>) -> Var<'t, f32>| {
                 let mut tape = Tape::new();
@@ -46,5 +41,5 @@ fn gaussian_standard(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, gaussian_standard);
+criterion_group! { name = benches; config = short(); targets = gaussian_standard }
 criterion_main!(benches);

@@ -1,42 +1,118 @@
-//! What a training step of a VAE costs: noise, forward, backward, Adam.
+//! What a VAE costs: its likelihood, a training step by the tape and by hand, and the evidence.
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use elbo::autodiff::Tape;
-use elbo::data::{Binarisation, Dataset};
+use std::hint::black_box;
+
+use by_hand::{ByHand, assert_same_step};
+use common::{normal, short, uniform};
+use criterion::measurement::WallTime;
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
+use elbo::autodiff::{Tape, Value, Var};
+use elbo::distributions::Bernoulli;
 use elbo::distributions::noise::stream;
-use elbo::nn::{Adam, Model, Parameters};
-use elbo::vae::{Architecture, Vae};
+use elbo::vae::Evidence;
+use ndarray::ArrayView2;
+use taped::Taped;
 
-fn step(c: &mut Criterion) {
-    let data = Dataset::embedded();
-    let mut group = c.benchmark_group("vae/vae-elbo");
-    for batch in [16, 128, 1024] {
-        let mut parameters = Parameters::<f32>::new();
-        let vae = Vae::new(
-            Architecture::default(),
-            &mut parameters,
-            &mut stream(1, "weights", 0),
-        );
-        let (mut tape, mut adam) = (Tape::new(), Adam::new(1e-3));
-        let mut rng = stream(1, "noise", 0);
-        let indices: Vec<usize> = (0..batch).collect();
-        let x = data
-            .train
-            .batch::<f32>(&indices, Binarisation::None, &mut rng)
-            .into_shared();
-        group.throughput(Throughput::Elements(batch as u64));
-        group.bench_function(BenchmarkId::new("784-400-20", batch), |b| {
-            b.iter(|| {
-                let ((), gradients) = parameters.value_and_gradients(&mut tape, |p| {
-                    let objective = vae.objective(p, p.tape().constant(x.clone()), &mut rng);
-                    (objective.loss, ())
+mod by_hand;
+mod common;
+mod taped;
+
+/// log p(x|z) of a batch of pixels and its gradient, as one operation and out of elementary ones.
+fn bernoulli_logits(c: &mut Criterion) {
+    type Density = for<'t> fn(Var<'t, f32>, Var<'t, f32>) -> Var<'t, f32>;
+    let variants: [(&str, Density); 2] = [
+        ("fused", |x, logits| Bernoulli { logits }.log_density(x)),
+        ("composed", |x, a| (x * a - a.softplus()).sum_last()),
+    ];
+    let mut group = c.benchmark_group("vae/bernoulli-logits");
+    for batch in [128, 1024] {
+        let (data, logits) = (uniform(&[batch, 784]), normal(&[batch, 784], 0));
+        let mut tape = Tape::new();
+        for (name, density) in variants {
+            group.bench_function(BenchmarkId::new(name, batch), |b| {
+                b.iter(|| {
+                    let a = tape.variable(logits.clone());
+                    let density = density(tape.constant(data.clone()), a).sum();
+                    black_box(tape.gradients(density).wrt(a));
+                    tape.reset();
                 });
-                adam.step(&mut parameters, &gradients);
             });
+        }
+    }
+    group.finish();
+}
+
+/// The step of 784-400-20 at many batch sizes, in data per second.
+fn batches(c: &mut Criterion) {
+    let mut group = c.benchmark_group("vae/vae-elbo");
+    for batch in [1, 4, 16, 64, 128, 256, 1024, 4096] {
+        step(&mut group, &[784, 400, 20], batch);
+    }
+    group.finish();
+}
+
+/// The step at batch 128, as the layers grow wider, more, and the latent larger; and a large model.
+fn architectures(c: &mut Criterion) {
+    let mut group = c.benchmark_group("vae/vae-elbo-architectures");
+    for width in [100, 200, 400, 800, 1600] {
+        step(&mut group, &[784, width, 20], 128);
+    }
+    for depth in 2..=4 {
+        let widths = [&[784][..], &vec![400; depth], &[20]].concat();
+        step(&mut group, &widths, 128);
+    }
+    for latent in [2, 64, 256] {
+        step(&mut group, &[784, 400, latent], 128);
+    }
+    step(&mut group, &[784, 1024, 1024, 64], 256);
+    group.finish();
+}
+
+/// Noise, forward, backward, Adam: on the tape, and written by hand, after a check that both do the same.
+fn step(group: &mut BenchmarkGroup<'_, WallTime>, widths: &[usize], batch: usize) {
+    let x = uniform(&[batch, widths[0]]);
+    assert_same_step(widths, &x);
+    let widths_text: Vec<String> = widths.iter().map(usize::to_string).collect();
+    let parameter = format!("{}/{batch}", widths_text.join("-"));
+    group.throughput(Throughput::Elements(batch as u64));
+    let mut model = Taped::new(widths);
+    group.bench_function(BenchmarkId::new("tape", &parameter), |b| {
+        b.iter(|| model.step(&x));
+    });
+    drop(model);
+    let mut model = ByHand::new(widths, batch);
+    group.bench_function(BenchmarkId::new("by hand", &parameter), |b| {
+        b.iter(|| model.step(matrix(&x)));
+    });
+}
+
+/// The importance-weighted estimate for sixteen data and K samples each, in samples per second: one sample costs the
+/// less, the more rows the decoder gets at once.
+fn evidence(c: &mut Criterion) {
+    let mut group = c.benchmark_group("vae/evidence");
+    let Taped {
+        vae, parameters, ..
+    } = Taped::new(&[784, 400, 20]);
+    let x = uniform(&[16, 784]);
+    for samples in [1, 10, 100, 1000] {
+        let mut rng = stream(1, "evidence", 0);
+        group.throughput(Throughput::Elements(16 * samples as u64));
+        group.bench_function(BenchmarkId::from_parameter(samples), |b| {
+            b.iter(|| Evidence { samples }.estimate(&vae, &parameters, matrix(&x), &mut rng));
         });
     }
     group.finish();
 }
 
-criterion_group!(benches, step);
+fn matrix(value: &Value<f32>) -> ArrayView2<'_, f32> {
+    value.view().into_dimensionality().expect("two axes")
+}
+
+criterion_group! {
+    name = benches;
+    config = short();
+    targets = bernoulli_logits, batches, architectures, evidence
+}
 criterion_main!(benches);

@@ -185,14 +185,14 @@ fn reduced_expm1<T: Format>(x: T) -> (T, T) {
 
 /// e^x.
 #[inline(always)]
-pub(crate) fn exp<T: Format>(x: T) -> T {
+pub fn exp<T: Format>(x: T) -> T {
     let (q, n) = reduced_expm1(x);
     (T::one() + q).scale(n)
 }
 
 /// e^x - 1, exact near 0.
 #[inline(always)]
-pub(crate) fn expm1<T: Format>(x: T) -> T {
+pub fn expm1<T: Format>(x: T) -> T {
     let (q, n) = reduced_expm1(x);
     let large = (T::one() + q).scale(n);
     // 2ⁿ(1 + q) - 1 = 2ⁿq + (2ⁿ - 1), where nothing cancels.
@@ -239,7 +239,7 @@ pub(crate) fn ln_1p<T: Format>(x: T) -> T {
 
 /// log(1 + x) for 0 <= x <= 1 alone, as the softplus needs it: half the work of [`ln_1p`].
 #[inline(always)]
-pub(crate) fn ln_1p_unit<T: Format>(x: T) -> T {
+pub fn ln_1p_unit<T: Format>(x: T) -> T {
     // 2 artanh s with s = x/(2+x), and 2s = x - s x: x itself is exact, and all rounding is in the smaller correction.
     let s = x / (x + T::constant(2.0));
     let z = s * s;

@@ -1,4 +1,4 @@
-//! Kullback–Leibler divergences in closed form.
+#![doc = include_str!("../docs/kl.md")]
 
 use crate::Scalar;
 use crate::autodiff::Var;
@@ -7,7 +7,7 @@ use crate::elementary::expm1;
 
 /// KL(N(μ, diag e^s) ‖ N(0, I)) = ½ Σ (μ² + e^s - 1 - s), over the last axis, in nats.
 ///
-/// With ȳ arriving, μ̄ = ȳ μ and s̄ = ȳ ½(e^s - 1) (Kingma and Welling 2014, appendix B).
+/// With ȳ arriving, μ̄ = ȳ μ and s̄ = ȳ ½(e^s - 1) (Kingma and Welling 2014, appendix B; [notes](crate::kl#kl-gaussian-standard)).
 ///
 /// # Panics
 /// If the shapes of mean and log-variance differ, or there is no axis.

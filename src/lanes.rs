@@ -111,7 +111,7 @@ impl<T: Copy, F: Fn(T, T) -> T> Kernel for Zip<'_, T, F> {
 }
 
 /// y ← f(a, b), entry by entry.
-pub(crate) fn zip<T: Scalar>(a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T + Sync) {
+pub fn zip<T: Scalar>(a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T + Sync) {
     assert!(
         a.len() == y.len() && b.len() == y.len(),
         "slices of one length"
@@ -140,7 +140,7 @@ impl<T: Copy, F: Fn(T, T) -> T> Kernel for Update<'_, T, F> {
 }
 
 /// y ← f(y, a), entry by entry.
-pub(crate) fn update<T: Scalar>(y: &mut [T], a: &[T], f: impl Fn(T, T) -> T + Sync) {
+pub fn update<T: Scalar>(y: &mut [T], a: &[T], f: impl Fn(T, T) -> T + Sync) {
     assert_eq!(a.len(), y.len(), "slices of one length");
     split(
         a.len(),
@@ -171,7 +171,7 @@ impl<T: Copy, F: Fn(T, T) -> T> Kernel for Rows<'_, T, F> {
 }
 
 /// y ← f(y, a), for every row y of a matrix and one row a.
-pub(crate) fn update_rows<T: Scalar>(matrix: &mut [T], row: &[T], f: impl Fn(T, T) -> T + Sync) {
+pub fn update_rows<T: Scalar>(matrix: &mut [T], row: &[T], f: impl Fn(T, T) -> T + Sync) {
     if row.is_empty() {
         return;
     }
@@ -218,7 +218,7 @@ impl<T: Scalar, F: Fn(T, T) -> T> Kernel for RowSums<'_, T, F> {
 }
 
 /// Σ f(a, b) over each of as many rows as there are sums.
-pub(crate) fn row_sums<T: Scalar>(a: &[T], b: &[T], sums: &mut [T], f: impl Fn(T, T) -> T + Sync) {
+pub fn row_sums<T: Scalar>(a: &[T], b: &[T], sums: &mut [T], f: impl Fn(T, T) -> T + Sync) {
     if a.is_empty() || sums.is_empty() {
         sums.fill(T::zero());
         return;
@@ -337,11 +337,7 @@ fn update3_loop<T: Scalar>(
 }
 
 /// (x, y, z) ← f(x, y, z, a), entry by entry, in one pass.
-pub(crate) fn update3<T: Scalar>(
-    targets: [&mut [T]; 3],
-    a: &[T],
-    f: impl Fn([T; 3], T) -> [T; 3] + Sync,
-) {
+pub fn update3<T: Scalar>(targets: [&mut [T]; 3], a: &[T], f: impl Fn([T; 3], T) -> [T; 3] + Sync) {
     assert!(
         targets.iter().all(|target| target.len() == a.len()),
         "slices of one length"

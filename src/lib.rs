@@ -41,6 +41,14 @@ pub mod vae;
 
 pub use scalar::Scalar;
 
+/// The loops and functions that `benches/by_hand` shares with the crate, so that its step and the tape's differ in
+/// nothing but the tape. Not part of the interface: it changes without notice.
+#[doc(hidden)]
+pub mod kernels {
+    pub use crate::elementary::{exp, expm1, ln_1p_unit};
+    pub use crate::lanes::{row_sums, update, update_rows, update3, zip};
+}
+
 /// The README's example, run as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

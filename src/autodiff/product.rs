@@ -7,8 +7,8 @@ use crate::Scalar;
 /// C ← αAB + βC. The operands may be transposed views or any other strided ones: nothing is copied. With β = 0, C is
 /// overwritten whatever it held.
 ///
-/// The product is the `gemm` crate's with the feature of that name, else ndarray's own (matrixmultiply, or the system's
-/// BLAS with the feature `blas`).
+/// The product is the system's BLAS with the feature `blas`, else the `gemm` crate's with the feature of that name (on by
+/// default), else ndarray's own, which is matrixmultiply's.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -26,13 +26,18 @@ pub fn product<T: Scalar>(
         b.shape(),
         c.shape()
     );
-    #[cfg(feature = "gemm")]
+    #[cfg(all(feature = "gemm", not(feature = "blas")))]
     packed::product(alpha, &a, &b, beta, c);
-    #[cfg(not(feature = "gemm"))]
+    #[cfg(any(feature = "blas", not(feature = "gemm")))]
     ndarray::linalg::general_mat_mul(alpha, &a, &b, beta, c);
 }
 
-#[cfg(feature = "gemm")]
+// The system's library, for ndarray to call. Nothing of it is called from here.
+#[cfg(feature = "blas")]
+#[link(name = "openblas")]
+unsafe extern "C" {}
+
+#[cfg(all(feature = "gemm", not(feature = "blas")))]
 mod packed {
     //! The call into the `gemm` crate, which takes raw pointers.
 

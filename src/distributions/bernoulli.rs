@@ -15,7 +15,8 @@ pub struct Bernoulli<'t, T: Scalar> {
 }
 
 impl<'t, T: Scalar> Bernoulli<'t, T> {
-    /// log p(x) = Σ [x a - softplus(a)], over the last axis, in nats; ∂a = x - σ(a) (notes, bernoulli-logits).
+    /// log p(x) = Σ [x a - softplus(a)], over the last axis, in nats; ∂a = x - σ(a)
+    /// ([notes](crate::vae#bernoulli-logits)).
     ///
     /// x may lie between 0 and 1, as grey pixels do. The value is then minus the cross-entropy, not the
     /// logarithm of a density.

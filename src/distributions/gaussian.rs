@@ -32,8 +32,8 @@ impl<'t, T: Scalar> DiagonalGaussian<'t, T> {
         per_dimension.sum_last() * T::of(-0.5)
     }
 
-    /// z = μ + σ ⊙ ε, for ε ~ N(0, I) drawn by the caller: a sample that is a function of μ and s (notes,
-    /// reparameterisation).
+    /// z = μ + σ ⊙ ε, for ε ~ N(0, I) drawn by the caller: a sample that is a function of μ and s
+    /// ([notes](crate::gradients#reparameterisation)).
     ///
     /// # Panics
     /// If the shapes do not broadcast.

@@ -1,4 +1,4 @@
-//! The variational autoencoder (Kingma and Welling 2014; Rezende, Mohamed and Wierstra 2014).
+#![doc = include_str!("../../docs/vae.md")]
 
 mod evidence;
 mod model;

@@ -268,8 +268,8 @@ impl Vae {
         }
     }
 
-    /// The evidence lower bound of every datum (notes, vae-elbo), with frozen noise ε of shape
-    /// (L, batch, latent) for L samples of z, or (batch, latent) for one.
+    /// The evidence lower bound of every datum ([notes](crate::vae#vae-elbo)), with frozen noise ε of
+    /// shape (L, batch, latent) for L samples of z, or (batch, latent) for one.
     ///
     /// # Panics
     /// If the shapes do not fit.
