@@ -74,11 +74,14 @@ impl Evaluate {
         let evidence = self.evidence(&model, &data.test, binarisation);
         let count = evidence.len();
         let mean = evidence.mean().unwrap_or(f64::NAN);
+        let how = format!("importance-weighted, K = {}, {count} images", self.samples);
+        if count < 2 {
+            // One image has no spread.
+            return say(&format!("  log p(x)        {mean:10.3}  ({how})"));
+        }
         let error = evidence.std(1.0) / (count as f64).sqrt();
         say(&format!(
-            "  log p(x)        {mean:10.3} ± {error:.3}  (importance-weighted, K = {}, {count} images; ± is the \
-             standard error over images)",
-            self.samples
+            "  log p(x)        {mean:10.3} ± {error:.3}  ({how}; ± is the standard error over images)"
         ))
     }
 
