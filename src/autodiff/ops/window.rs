@@ -101,7 +101,7 @@ impl<T: Scalar> Tape<T> {
             axis <= shape.len(),
             "stack: axis {axis} is out of range for shape {shape:?}"
         );
-        for part in parts.iter().filter(|part| part.shape() != shape) {
+        if let Some(part) = parts.iter().find(|part| part.shape() != shape) {
             mismatch("stack", &shape, &part.shape());
         }
         let parts: Vec<Var<'t, T>> = parts.iter().map(|part| part.unsqueeze(axis)).collect();
