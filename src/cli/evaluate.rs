@@ -73,11 +73,21 @@ impl Evaluate {
 
         let evidence = self.evidence(&model, &data.test, binarisation);
         let count = evidence.len();
+        // The bound of the same images: the difference from log p(x) is then the gap, and not another selection.
+        let mut rng = stream(self.seed, "evaluate", 1);
+        let same = evaluate(
+            &model.vae,
+            parameters,
+            &images.head(count),
+            binarisation,
+            &mut rng,
+        );
+        say(&format!("  the first {count} images:"))?;
+        say(&format!("    ELBO          {:10.3}", -same.loss))?;
         let mean = evidence.mean().unwrap_or(f64::NAN);
         let error = evidence.std(1.0) / (count as f64).sqrt();
         say(&format!(
-            "  log p(x)        {mean:10.3} ± {error:.3}  (importance-weighted, K = {}, {count} images; ± is the \
-             standard error over images)",
+            "    log p(x)      {mean:10.3} ± {error:.3}  (importance-weighted, K = {}; ± is the standard error over images)",
             self.samples
         ))
     }
