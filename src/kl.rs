@@ -20,7 +20,7 @@ pub fn gaussian_standard<'t, T: Scalar>(q: &DiagonalGaussian<'t, T>) -> Var<'t, 
         mean.shape(),
         log_variance.shape()
     );
-    let terms = tape.zip_values("kl", &mean.value(), &log_variance.value(), |mu, s| {
+    let terms = tape.zip_values("kl", &mean.value(), &log_variance.value(), move |mu, s| {
         half * (mu * mu + (expm1(s) - s))
     });
     let event = ndarray::Axis(terms.ndim() - 1);

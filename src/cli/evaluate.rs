@@ -73,15 +73,26 @@ impl Evaluate {
 
         let evidence = self.evidence(&model, &data.test, binarisation);
         let count = evidence.len();
+        // The bound of the same images: the difference from log p(x) is then the gap, and not another selection.
+        let mut rng = stream(self.seed, "evaluate", 1);
+        let same = evaluate(
+            &model.vae,
+            parameters,
+            &images.head(count),
+            binarisation,
+            &mut rng,
+        );
+        say(&format!("  the first {count} images:"))?;
+        say(&format!("    ELBO          {:10.3}", -same.loss))?;
         let mean = evidence.mean().unwrap_or(f64::NAN);
-        let how = format!("importance-weighted, K = {}, {count} images", self.samples);
+        let how = format!("importance-weighted, K = {}", self.samples);
         if count < 2 {
             // One image has no spread.
-            return say(&format!("  log p(x)        {mean:10.3}  ({how})"));
+            return say(&format!("    log p(x)      {mean:10.3}  ({how})"));
         }
         let error = evidence.std(1.0) / (count as f64).sqrt();
         say(&format!(
-            "  log p(x)        {mean:10.3} ± {error:.3}  ({how}; ± is the standard error over images)"
+            "    log p(x)      {mean:10.3} ± {error:.3}  ({how}; ± is the standard error over images)"
         ))
     }
 

@@ -26,7 +26,7 @@ use clap::{Parser, Subcommand};
     args_override_self = true
 )]
 #[command(
-    after_help = "Start with `elbo train`: it needs no file, and explains what it leaves behind."
+    after_help = "Start with `elbo train`: it needs no file, and leaves a page that explains what it shows."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -75,7 +75,8 @@ impl Figure {
             "Training",
             "ELBO = reconstruction − KL, in nats per image, and higher is better: the vertical distance between the \
              reconstruction and the ELBO is the KL, what the codes cost, shown on its own below. Look for a test \
-             curve that has levelled off; one that turns down while the training curve still rises is overfitting.",
+             curve that has levelled off; one that turns down while the training curve still rises is overfitting. (The training curve is the mean over an \
+             epoch, while the weights still change: it begins lower.)",
             Content::Svg(svg),
         )
     }

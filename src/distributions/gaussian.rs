@@ -75,7 +75,7 @@ fn reparameterise<'t, T: Scalar>(
         "reparameterise",
         &log_variance.value(),
         &noise.value(),
-        |s, e| exp(s * half) * e,
+        move |s, e| exp(s * half) * e,
     );
     let z = tape.zip_values("reparameterise", &mean.value(), &offset, |mu, o| mu + o);
     tape.record(

@@ -99,11 +99,15 @@ impl<T: Scalar> Adam<T> {
         let moments = self.first.iter_mut().zip(&mut self.second);
         for ((value, gradient), (first, second)) in pairs(parameters, gradients).zip(moments) {
             let gradient = entries(gradient);
-            lanes::update3([slice(value), first, second], &gradient, |[x, m, v], g| {
-                let m = beta1 * m + rest1 * g;
-                let v = beta2 * v + rest2 * (g * g);
-                [x - rate * m / (v.sqrt() * scale + epsilon), m, v]
-            });
+            lanes::update3(
+                [slice(value), first, second],
+                &gradient,
+                move |[x, m, v], g| {
+                    let m = beta1 * m + rest1 * g;
+                    let v = beta2 * v + rest2 * (g * g);
+                    [x - rate * m / (v.sqrt() * scale + epsilon), m, v]
+                },
+            );
         }
     }
 }

@@ -68,7 +68,7 @@ impl<T: Scalar> Add<T> for Var<'_, T> {
     type Output = Self;
 
     fn add(self, number: T) -> Self {
-        self.map("add-number", |x| x + number, |p| p.cotangent)
+        self.map("add-number", move |x| x + number, |p| p.cotangent)
     }
 }
 
@@ -76,7 +76,7 @@ impl<T: Scalar> Sub<T> for Var<'_, T> {
     type Output = Self;
 
     fn sub(self, number: T) -> Self {
-        self.map("sub-number", |x| x - number, |p| p.cotangent)
+        self.map("sub-number", move |x| x - number, |p| p.cotangent)
     }
 }
 
@@ -84,7 +84,11 @@ impl<T: Scalar> Mul<T> for Var<'_, T> {
     type Output = Self;
 
     fn mul(self, number: T) -> Self {
-        self.map("mul-number", |x| x * number, move |p| p.cotangent * number)
+        self.map(
+            "mul-number",
+            move |x| x * number,
+            move |p| p.cotangent * number,
+        )
     }
 }
 
@@ -92,21 +96,25 @@ impl<T: Scalar> Div<T> for Var<'_, T> {
     type Output = Self;
 
     fn div(self, number: T) -> Self {
-        self.map("div-number", |x| x / number, move |p| p.cotangent / number)
+        self.map(
+            "div-number",
+            move |x| x / number,
+            move |p| p.cotangent / number,
+        )
     }
 }
 
 impl<T: Scalar> Var<'_, T> {
     /// number - x.
     pub fn subtracted_from(self, number: T) -> Self {
-        self.map("number-sub", |x| number - x, |p| -p.cotangent)
+        self.map("number-sub", move |x| number - x, |p| -p.cotangent)
     }
 
     /// number / x: x̄ = -ȳ y/x.
     pub fn dividing(self, number: T) -> Self {
         self.map(
             "number-div",
-            |x| number / x,
+            move |x| number / x,
             |p| -(p.cotangent * p.output / p.input(0)),
         )
     }

@@ -85,8 +85,8 @@ impl<T: Scalar> Tape<T> {
             (Some(a), Some(b)) if a.len() == out.len() && b.len() == out.len() => {
                 lanes::zip(a, b, out, f);
             }
-            (Some(a), Some(&[b])) if a.len() == out.len() => lanes::map(a, out, |a| f(a, b)),
-            (Some(&[a]), Some(b)) if b.len() == out.len() => lanes::map(b, out, |b| f(a, b)),
+            (Some(a), Some(&[b])) if a.len() == out.len() => lanes::map(a, out, move |a| f(a, b)),
+            (Some(&[a]), Some(b)) if b.len() == out.len() => lanes::map(b, out, move |b| f(a, b)),
             _ => Zip::from(&mut y)
                 .and_broadcast(a)
                 .and_broadcast(b)
