@@ -467,3 +467,22 @@ fn what_repeats_as_often_as_the_steps_is_not_flat() {
         assert!(differs(&failure), "{failure}");
     }
 }
+
+#[test]
+fn sure_outcomes_pass() {
+    // Logits far apart: log-probabilities of 10⁻¹⁰ beside those of -20, from sums whose terms are of size 1.
+    fn net<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
+        let hidden = (v[0].matmul(v[1].t()) + v[2]).relu();
+        hidden.matmul(v[3].t()).log_softmax(1)
+    }
+    for seed in 0..30 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut draw = |shape: &[usize]| {
+            ArrayD::from_shape_simple_fn(IxDyn(shape), || rng.random_range(-2.5..2.5))
+        };
+        let inputs = [draw(&[4, 3]), draw(&[8, 3]), draw(&[8]), draw(&[5, 8])];
+        let check = Check::new("net").seed(seed);
+        check.run(&inputs, net).unwrap();
+        check.run_second_order(&inputs, net).unwrap();
+    }
+}

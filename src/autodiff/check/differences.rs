@@ -86,12 +86,12 @@ const WIDEST_TO_END_WITH: f64 = 1.0 / 64.0;
 /// f at x + h and x - h, at x + h/2 and x - h/2, and at half of that again.
 type Levels = [(ArrayD<f64>, ArrayD<f64>); 3];
 
-/// ∂y/∂x_j by extrapolated central differences; `None` if f or its slope is not finite even at the smallest step. No
-/// value of f is taken to be exact below the last digit of `floor`.
+/// ∂y/∂x_j by extrapolated central differences; `None` if f or its slope is not finite even at the smallest step. The
+/// rounding of each output is relative to its magnitude, or its value where that is larger.
 pub(super) fn column(
     f: &impl Fn(&[ArrayD<f64>]) -> ArrayD<f64>,
     inputs: &mut [ArrayD<f64>],
-    (center, floor): (&ArrayD<f64>, f64),
+    (center, magnitudes): (&ArrayD<f64>, &[f64]),
     (input, entry): (usize, usize),
 ) -> Option<Column> {
     let x = entry_of(&inputs[input], entry);
@@ -105,7 +105,10 @@ pub(super) fn column(
         };
         let levels = [h, h / 2.0, h / 4.0].map(|h| (at(h), at(-h)));
         let mut settled = true;
-        for (best, found) in best.iter_mut().zip(extrapolate(&levels, center, floor, h)) {
+        for (best, found) in best
+            .iter_mut()
+            .zip(extrapolate(&levels, center, magnitudes, h))
+        {
             let finite = found.slope.is_finite() && found.error().is_finite();
             let better = best.is_none_or(|best| found.error() < best.error());
             if finite && better {
@@ -123,19 +126,19 @@ pub(super) fn column(
 }
 
 /// The slope of every output, from the values at three distances.
-fn extrapolate(levels: &Levels, center: &ArrayD<f64>, floor: f64, h: f64) -> Vec<Entry> {
+fn extrapolate(levels: &Levels, center: &ArrayD<f64>, magnitudes: &[f64], h: f64) -> Vec<Entry> {
     let mut levels = levels.each_ref().map(|(up, down)| up.iter().zip(down));
-    (center.iter())
-        .map(|&center| {
+    (center.iter().zip(magnitudes))
+        .map(|(&center, &magnitude)| {
             let pairs = (levels.each_mut())
                 .map(|pairs| pairs.next().expect("as many as in the center"))
                 .map(|(&up, &down)| (up, down));
-            extrapolate_one(pairs, center, floor, h)
+            extrapolate_one(pairs, center, magnitude, h)
         })
         .collect()
 }
 
-fn extrapolate_one(pairs: [(f64, f64); 3], center: f64, floor: f64, h: f64) -> Entry {
+fn extrapolate_one(pairs: [(f64, f64); 3], center: f64, magnitude: f64, h: f64) -> Entry {
     let steps = [h, h / 2.0, h / 4.0];
     let each = |difference: fn(f64, f64, f64) -> f64| {
         std::array::from_fn(|i| difference(pairs[i].0, center, pairs[i].1) / steps[i])
@@ -148,13 +151,13 @@ fn extrapolate_one(pairs: [(f64, f64); 3], center: f64, floor: f64, h: f64) -> E
     let [first, second, third]: [f64; 3] = each(|up, center, down| (up - center) - (center - down));
     let jump = ((first - 2.0 * second) - 8.0 * (second - 2.0 * third)) / 7.0;
 
-    let magnitude = (pairs.iter()).fold(floor.max(center.abs()), |most, (up, down)| {
+    let magnitude = (pairs.iter()).fold(magnitude.max(center.abs()), |most, (up, down)| {
         most.max(up.abs()).max(down.abs())
     });
     Entry {
         slope,
         truncation: (slope - fine).abs() + jump.abs(),
-        rounding: 8.0 * f64::EPSILON * magnitude / h,
+        rounding: 16.0 * f64::EPSILON * magnitude / h,
     }
 }
 
