@@ -210,12 +210,15 @@ fn a_kink_is_moved_away_from_and_a_step_is_reported() {
     let near = arr1(&[0.003, -0.001]).into_dyn();
     let report = Check::new("abs").run(&[near], |v| v[0].abs()).unwrap();
     assert_eq!(report.moved, 0);
-    // Not a function with a kink, but a sawtooth that is discontinuous everywhere at the scale of a step.
-    let failure = Check::new("sawtooth")
+    // Not a function with a kink, but noise, however small the step.
+    let failure = Check::new("noise")
         .run(&[arr1(&[0.3]).into_dyn()], |v| {
-            let value = v[0].value().mapv(|x| (x * 0.7234e9).fract()).into_shared();
+            let value = v[0]
+                .value()
+                .mapv(|x| ((x * 0.7234e13).sin() * 43758.5453).fract())
+                .into_shared();
             v[0].tape()
-                .record("sawtooth", &[v[0]], value, |p| p.give(0, || p.cotangent))
+                .record("noise", &[v[0]], value, |p| p.give(0, || p.cotangent))
         })
         .unwrap_err();
     assert!(
@@ -311,5 +314,156 @@ fn gradients_that_cancel_pass() {
         Check::new("a peaked softmax")
             .run(&[x], |v| v[0].softmax(0))
             .unwrap();
+    }
+}
+
+#[test]
+fn what_is_steep_is_not_moved_away_from() {
+    for steepness in [1e5, 1e7, 1e9] {
+        let zero = || [arr1(&[0.0]).into_dyn()];
+        let report = Check::new("tanh").run(&zero(), |v| (v[0] * steepness).tanh());
+        assert_eq!(report.unwrap().moved, 0);
+        let failure = caught(&zero(), |v| mutated((v[0] * steepness).tanh(), |g| g * 0.0));
+        assert!(differs(&failure), "{failure}");
+    }
+    let bell = |x: f64, factor: f64| {
+        Check::new("bell").run(&[arr1(&[x]).into_dyn()], move |v| {
+            mutated((-(v[0] * 1e6).square()).exp(), move |g| g * factor)
+        })
+    };
+    assert_eq!(bell(0.0, 1.0).unwrap().moved, 0);
+    assert_eq!(bell(5e-7, 1.0).unwrap().moved, 0);
+    assert!(differs(&bell(5e-7, 0.0).unwrap_err()));
+}
+
+#[test]
+fn small_slopes_beside_large_ones_are_held_to_their_own_scale() {
+    fn beside(right: f64) -> impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64> {
+        move |v| {
+            let small = mutated(v[0], move |g| g * right) * 1e-4;
+            v[0].tape().concatenate(0, &[v[0] * 1e6, small])
+        }
+    }
+    fn sum(right: f64) -> impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64> {
+        move |v| {
+            let large = v[0].slice(0, 0..1) * 1e6;
+            large + mutated(v[0].slice(0, 1..2), move |g| g * right) * 1e-4
+        }
+    }
+    let one = || [arr1(&[0.3]).into_dyn()];
+    let two = || [arr1(&[0.0, 0.7]).into_dyn()];
+    Check::new("beside").run(&one(), beside(1.0)).unwrap();
+    Check::new("sum").run(&two(), sum(1.0)).unwrap();
+    for wrong in [0.0, 0.999] {
+        assert!(differs(&caught(&one(), beside(wrong))));
+        assert!(differs(&caught(&two(), sum(wrong))));
+    }
+}
+
+#[test]
+fn nothing_compared_is_not_a_pass() {
+    let empty = || [ArrayD::zeros(IxDyn(&[0]))];
+    let check = Check::new("nothing");
+    let failures = [
+        check.run(&empty(), |v| v[0].exp()),
+        check.run(&[input(&[3])], |v| v[0].slice(0, 0..0)),
+        check.run_second_order(&empty(), |v| v[0].exp()),
+        check.run_second_order(&[input(&[3])], |v| v[0].slice(0, 0..0)),
+        check.run_surrogate(&empty(), |v| v[0].exp(), |v, _| v[0].exp()),
+    ];
+    for failure in failures {
+        assert_eq!(failure.unwrap_err().reason, Reason::NothingToCompare);
+    }
+}
+
+#[test]
+fn no_inputs_at_all_are_nothing_to_compare() {
+    thread_local! {
+        static TAPE: &'static Tape<f64> = Box::leak(Box::default());
+    }
+    fn constant<'t>(_: &[Var<'t, f64>]) -> Var<'t, f64> {
+        TAPE.with(|tape| tape.scalar(1.0))
+    }
+    for outcome in [
+        Check::new("nothing").run(&[], constant),
+        Check::new("nothing").run_second_order(&[], constant),
+    ] {
+        assert_eq!(outcome.unwrap_err().reason, Reason::NothingToCompare);
+    }
+}
+
+#[test]
+fn a_slope_below_the_rounding_of_the_value_is_not_a_pass() {
+    for factor in [0.0, 1.0] {
+        let failure = caught(&[input(&[3])], |v| {
+            mutated(v[0].tanh(), move |g| g * factor) + 1e15
+        });
+        assert!(
+            matches!(failure.reason, Reason::Drowned { .. }),
+            "{failure}"
+        );
+    }
+}
+
+#[test]
+fn weak_kinks_are_found_too() {
+    let zero = || [arr1(&[0.0]).into_dyn()];
+    let weak = Check::new("weak").run(&zero(), |v| v[0] + v[0].relu() * 1e-4);
+    assert!(weak.unwrap().moved > 0);
+    let beside = Check::new("beside").run(&zero(), |v| {
+        v[0].tape().concatenate(0, &[v[0] * 1e4, v[0].relu()])
+    });
+    assert!(beside.unwrap().moved > 0);
+}
+
+#[test]
+fn functions_that_change_over_lengths_far_from_1_pass() {
+    for x in [1e-6, 1e-12, 1e-100] {
+        let x = || [arr1(&[x]).into_dyn()];
+        Check::new("ln").run(&x(), |v| v[0].ln()).unwrap();
+        Check::new("sqrt").run(&x(), |v| v[0].sqrt()).unwrap();
+        let failure = caught(&x(), |v| mutated(v[0].ln(), |g| g * 1.0005));
+        assert!(differs(&failure), "{failure}");
+    }
+    for x in [1e3, 1e6, 1e6 + 0.3] {
+        let x = || [arr1(&[x]).into_dyn()];
+        Check::new("sin").run(&x(), |v| sin(v[0])).unwrap();
+        let failure = caught(&x(), |v| mutated(sin(v[0]), |g| g * 1.0005));
+        assert!(differs(&failure), "{failure}");
+        Check::new("square").run(&x(), |v| v[0].square()).unwrap();
+        let failure = caught(&x(), |v| mutated(v[0].square(), |g| g * (1.0 + 1e-7)));
+        assert!(differs(&failure), "{failure}");
+    }
+}
+
+/// sin x, with its derivative.
+fn sin<'t>(x: Var<'t, f64>) -> Var<'t, f64> {
+    let value = x.value().mapv(f64::sin).into_shared();
+    x.tape().record("sin", &[x], value, |p| {
+        let cos = p.input(0).value().mapv(f64::cos);
+        p.give(0, || p.cotangent * p.cotangent.tape().constant(cos));
+    })
+}
+
+#[test]
+fn gradients_that_cancel_pass_at_second_order() {
+    for seed in 0..5 {
+        for scale in [1.0, 1e-6] {
+            Check::new("a sum that is always 1")
+                .seed(seed)
+                .run_second_order(&[input(&[2, 4])], |v| v[0].softmax(1).sum() * scale)
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_repeats_as_often_as_the_steps_is_not_flat() {
+    for k in 4..15 {
+        let often = f64::from(k).exp2() * std::f64::consts::TAU;
+        let x = || [arr1(&[0.3]).into_dyn()];
+        Check::new("sin").run(&x(), |v| sin(v[0] * often)).unwrap();
+        let failure = caught(&x(), |v| mutated(sin(v[0] * often), |g| g * 0.0));
+        assert!(differs(&failure), "{failure}");
     }
 }

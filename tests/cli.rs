@@ -619,3 +619,157 @@ fn images_that_no_model_could_be_read_for_are_refused_before_the_work() {
     assert!(said.contains("257x256") && said.contains("65536"), "{said}");
     assert!(!results.exists());
 }
+
+#[test]
+fn sizes_that_no_machine_holds_are_refused_before_the_work() {
+    let data = small_data();
+    let (out, model) = trained(&data);
+    let results = out.path().join("results");
+    let picture = out.path().join("picture.png");
+    let (data, model) = (data.path().to_str().unwrap(), model.to_str().unwrap());
+    for count in ["100000000", "10000000000", "18446744073709551615"] {
+        let picture = picture.to_str().unwrap();
+        let said = refused(&["sample", model, "--count", count, "--out", picture]);
+        assert!(said.contains(count) && said.contains("too large"), "{said}");
+    }
+    for (option, value, reason) in [
+        ("--samples", "100000000000", "65536"),
+        ("--samples", "9223372036854775807", "65536"),
+        ("--samples", "65536", "too many at once"),
+        ("--hidden", "65536,65536", "too many weights"),
+    ] {
+        let results = results.to_str().unwrap();
+        let said = refused(&["train", "--data", data, "--out", results, option, value]);
+        assert!(said.contains(reason), "{said}");
+    }
+    assert!(!results.exists() && !picture.exists());
+}
+
+#[test]
+fn descriptions_of_huge_models_are_refused_before_the_work() {
+    let data = small_data();
+    let (out, model) = trained(&data);
+    let bytes = fs::read(&model).unwrap();
+    let described = checkpoint::description(&bytes).unwrap();
+    let other = out.path().join("other.safetensors");
+    for (from, to, reason) in [
+        ("\"hidden\":[16]", "\"hidden\":[65536,65536]", "weights"),
+        ("\"hidden\":[16]", "\"hidden\":[8000,8000]", "too small"),
+        ("\"samples\":1", "\"samples\":1000000000000000", "65536"),
+        ("\"samples\":1", "\"samples\":65536", "too many at once"),
+    ] {
+        let changed = described.replace(from, to);
+        assert_ne!(described, changed);
+        let mut weights = Parameters::<f32>::new();
+        weights.add("encoder.0.bias", ndarray::Array1::zeros(16));
+        fs::write(&other, checkpoint::write(&weights, &changed)).unwrap();
+        let said = refused(&["sample", other.to_str().unwrap()]);
+        assert!(said.contains(reason), "{said}");
+    }
+}
+
+#[test]
+fn one_image_has_no_spread() {
+    let data = small_data();
+    let (out, _) = trained(&data);
+    let (data, out) = (data.path().to_str().unwrap(), out.path().to_str().unwrap());
+    let arguments = ["evaluate", out, "--data", data, "--samples", "5"];
+    let told = |images: &str| stdout(&elbo(&[&arguments[..], &["--images", images]].concat()));
+    assert!(!told("1").contains("NaN") && !told("1").contains('±'));
+    assert!(told("2").contains('±'));
+}
+
+#[test]
+fn no_output_replaces_the_model_or_another_output() {
+    let data = small_data();
+    let (out, model) = trained(&data);
+    let before = files(out.path());
+    let (data, folder) = (data.path().to_str().unwrap(), out.path().to_str().unwrap());
+    let detour = format!("{folder}/../{}", out.path().file_name().unwrap().display());
+    let detour = format!("{detour}/model.safetensors");
+    let (model, both) = (model.to_str().unwrap(), out.path().join("both"));
+    let both = both.to_str().unwrap();
+    for arguments in [
+        vec!["sample", model, "--out", model],
+        vec!["sample", folder, "--out", &detour],
+        vec!["sample", folder, "--out", both, "--arrays", &detour],
+        vec!["sample", folder, "--out", both, "--arrays", both],
+        vec!["reconstruct", folder, "--data", data, "--out", model],
+        // And what cannot be written takes nothing else along.
+        vec![
+            "sample",
+            folder,
+            "--out",
+            "/no/such/folder/y",
+            "--arrays",
+            both,
+        ],
+    ] {
+        let said = refused(&arguments);
+        assert!(said.contains("cannot write"), "{said}");
+        assert!(files(out.path()) == before, "{arguments:?} left something");
+    }
+}
+
+#[test]
+fn the_command_in_the_report_can_be_typed() {
+    let (data, out) = (small_data(), TempDir::new().unwrap());
+    let spaced = data.path().join("it's sp ace");
+    fs::create_dir(&spaced).unwrap();
+    for (kind, count) in [("train", 96), ("t10k", 40)] {
+        write_images(&spaced, kind, count);
+        write_labels(&spaced, kind, count);
+    }
+    train(&spaced, out.path(), &[]);
+    let report = fs::read_to_string(out.path().join("report.html")).unwrap();
+    let text = report.replace("<span>", "").replace("</span>", "");
+    let quoted = r"it&#39;\&#39;&#39;s sp ace&#39; --epochs";
+    assert!(
+        text.contains("--data &#39;/") && text.contains(quoted),
+        "{text}"
+    );
+}
+
+#[test]
+fn options_without_effect_or_sense_are_refused() {
+    let out = TempDir::new().unwrap();
+    let results = out.path().join("results");
+    let results = results.to_str().unwrap();
+    let said = refused(&["train", "--out", results, "--deviation", "0.2"]);
+    assert!(said.contains("--likelihood gaussian"), "{said}");
+    for deviation in ["1e-300", "1e300"] {
+        let arguments = [
+            "train",
+            "--out",
+            results,
+            "--likelihood",
+            "gaussian",
+            "--deviation",
+        ];
+        let output = elbo(&[&arguments[..], &[deviation]].concat());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains("from 1e-6 to 1e6"), "{stderr}");
+    }
+    assert!(!Path::new(results).exists());
+}
+
+#[test]
+fn a_line_break_in_a_path_is_no_line_break_in_the_message() {
+    let said = refused(&["sample", "/no/such\nmodel"]);
+    assert!(said.contains("/no/such\\nmodel"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_under_stderr_is_no_panic() {
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let status = Command::new(env!("CARGO_BIN_EXE_elbo"))
+        .args(["sample", "/no/such/model"])
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+}

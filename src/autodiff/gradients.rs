@@ -90,6 +90,7 @@ impl<T: Scalar> Drop for Gradients<T> {
 /// The cotangents of a differentiable backward pass: expressions on the tape, of intermediate values too.
 #[derive(Debug)]
 pub struct DifferentiableGradients<'t, T: Scalar> {
+    tape: &'t Tape<T>,
     cotangents: Vec<Option<Var<'t, T>>>,
 }
 
@@ -100,16 +101,12 @@ impl<'t, T: Scalar> DifferentiableGradients<'t, T> {
     /// # Panics
     /// If `var` lives on another tape.
     pub fn wrt(&self, var: Var<'t, T>) -> Var<'t, T> {
-        match self.cotangents.get(var.id as usize).copied().flatten() {
-            Some(cotangent) => {
-                assert!(
-                    std::ptr::eq(cotangent.tape, var.tape),
-                    "wrt: these gradients belong to another tape"
-                );
-                cotangent
-            }
-            None => var.tape.full(&var.shape(), T::zero()),
-        }
+        assert!(
+            std::ptr::eq(self.tape, var.tape),
+            "wrt: these gradients belong to another tape"
+        );
+        let cotangent = self.cotangents.get(var.id as usize).copied().flatten();
+        cotangent.unwrap_or_else(|| var.tape.full(&var.shape(), T::zero()))
     }
 }
 
@@ -130,13 +127,17 @@ impl<T: Scalar> Tape<T> {
     /// a given cotangent ȳ of the output.
     ///
     /// # Panics
-    /// If the cotangent's shape is not the output's.
+    /// If the cotangent's shape is not the output's, or a value to keep lives on another tape.
     pub fn pull_back(
         &self,
         output: Var<'_, T>,
         cotangent: impl IntoValue<T>,
         keep: &[Var<'_, T>],
     ) -> Gradients<T> {
+        assert!(
+            keep.iter().all(|var| std::ptr::eq(var.tape, self)),
+            "pull_back: a value to keep belongs to another tape"
+        );
         let mark = self.len();
         let paused = Paused::new(&self.recording);
         let seed = self.constant(cotangent);
@@ -196,6 +197,7 @@ impl<T: Scalar> Tape<T> {
         };
         self.walk_back(output, cotangent, &mut pass);
         DifferentiableGradients {
+            tape: self,
             cotangents: pass.cotangents,
         }
     }

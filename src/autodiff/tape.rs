@@ -245,12 +245,12 @@ impl<T: Scalar> Tape<T> {
 
     /// Drops every value from `length` on.
     pub(super) fn truncate(&self, length: usize) {
-        let mut nodes = self.nodes.borrow_mut();
-        let mut pool = self.pool.borrow_mut();
         // Last first: a view goes before the array that it looks into, which is then nobody else's.
-        while nodes.len() > length {
-            let node = nodes.pop().expect("longer than length");
-            pool.give(node.value);
+        while self.len() > length {
+            let node = self.nodes.borrow_mut().pop().expect("longer than length");
+            // A rule may own anything, gradients too, which go back to the pool: nothing is borrowed while it goes.
+            drop(node.origin);
+            self.pool.borrow_mut().give(node.value);
         }
     }
 }

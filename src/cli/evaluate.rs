@@ -85,10 +85,14 @@ impl Evaluate {
         say(&format!("  the first {count} images:"))?;
         say(&format!("    ELBO          {:10.3}", -same.loss))?;
         let mean = evidence.mean().unwrap_or(f64::NAN);
+        let how = format!("importance-weighted, K = {}", self.samples);
+        if count < 2 {
+            // One image has no spread.
+            return say(&format!("    log p(x)      {mean:10.3}  ({how})"));
+        }
         let error = evidence.std(1.0) / (count as f64).sqrt();
         say(&format!(
-            "    log p(x)      {mean:10.3} ± {error:.3}  (importance-weighted, K = {}; ± is the standard error over images)",
-            self.samples
+            "    log p(x)      {mean:10.3} ± {error:.3}  ({how}; ± is the standard error over images)"
         ))
     }
 

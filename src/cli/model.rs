@@ -138,7 +138,7 @@ impl SavedModel {
         let description = checkpoint::description(&bytes).with_context(at)?;
         let configuration: Configuration = serde_json::from_str(&description)
             .with_context(|| format!("{}: the model's description is damaged", at()))?;
-        configuration.validate().with_context(at)?;
+        configuration.validate(bytes.len()).with_context(at)?;
         let mut model = Self::fresh(configuration);
         checkpoint::read(&bytes, &mut model.parameters).with_context(at)?;
         Ok(model)
@@ -165,8 +165,52 @@ impl SavedModel {
 }
 
 impl Configuration {
-    /// A damaged description shall not end in a panic or an endless allocation.
-    fn validate(&self) -> Result<()> {
+    /// Checks that weights and intermediate results have a size that a machine can hold.
+    pub fn check_size(&self) -> Result<()> {
+        let weights = self.weights().unwrap_or(usize::MAX);
+        ensure!(
+            weights <= MOST_WEIGHTS,
+            "layers of these widths have too many weights: the most is {MOST_WEIGHTS}"
+        );
+        let Architecture {
+            dimensions,
+            hidden,
+            latent,
+            ..
+        } = &self.architecture;
+        let widest = (hidden.iter().copied()).fold(*dimensions.max(&(2 * latent)), usize::max);
+        let rows = self.settings.batch.min(self.images).max(TEST_BATCH);
+        let entries = rows
+            .checked_mul(self.samples)
+            .and_then(|rows| rows.checked_mul(widest));
+        ensure!(
+            entries.is_some_and(|entries| entries <= MOST_ENTRIES),
+            "{} samples of z for each of {rows} images in layers up to {widest} wide are too many at once: the most \
+             is {MOST_ENTRIES} numbers",
+            self.samples
+        );
+        Ok(())
+    }
+
+    /// How many numbers the matrices of encoder and decoder hold; `None` if that is beyond counting.
+    fn weights(&self) -> Option<usize> {
+        let Architecture {
+            dimensions,
+            hidden,
+            latent,
+            ..
+        } = &self.architecture;
+        let layers = |ends: [usize; 2]| -> Option<usize> {
+            let widths = [&ends[..1], hidden.as_slice(), &ends[1..]].concat();
+            (widths.windows(2)).try_fold(0usize, |total, pair| {
+                total.checked_add(pair[0].checked_mul(pair[1])?)
+            })
+        };
+        layers([*dimensions, latent.checked_mul(2)?])?.checked_add(layers([*dimensions, *latent])?)
+    }
+
+    /// A damaged description shall not end in a panic or an endless allocation. `bytes` is the size of the file.
+    fn validate(&self, bytes: usize) -> Result<()> {
         ensure!(
             self.format == FORMAT,
             "expected format {FORMAT} of the model's description, found {}: it was written by another version",
@@ -180,7 +224,9 @@ impl Configuration {
         } = &self.architecture;
         let widths = hidden.iter().chain([dimensions, latent]);
         ensure!(
-            widths.clone().all(|&width| width > 0 && width <= MAX_WIDTH) && self.samples > 0,
+            widths
+                .chain([&self.samples])
+                .all(|&width| width > 0 && width <= MAX_WIDTH),
             "the model's description is damaged: widths and samples must be from 1 to {MAX_WIDTH}"
         );
         ensure!(
@@ -188,6 +234,13 @@ impl Configuration {
             "the model's description is damaged: {}x{} images do not have {dimensions} pixels",
             self.height,
             self.width
+        );
+        self.check_size()
+            .context("the model's description is damaged")?;
+        // Only what is out of all proportion: of what is not, the tensor that does not fit is named.
+        ensure!(
+            self.weights().is_some_and(|weights| weights <= bytes),
+            "the file holds another architecture: it is too small for the weights of this one"
         );
         if let Likelihood::Gaussian { deviation } = self.architecture.likelihood {
             ensure!(
@@ -202,7 +255,17 @@ impl Configuration {
 /// No layer is wider than this.
 pub const MAX_WIDTH: usize = 1 << 16;
 
-fn file_of(path: &Path) -> PathBuf {
+/// No model has more weights: a gigabyte of them, of which training needs several.
+const MOST_WEIGHTS: usize = 1 << 28;
+
+/// No intermediate result has more entries.
+const MOST_ENTRIES: usize = 1 << 28;
+
+/// How many test images go through the model at once.
+const TEST_BATCH: usize = 512;
+
+/// The model's file: in a folder, the one that `elbo train` left there.
+pub fn file_of(path: &Path) -> PathBuf {
     if path.is_dir() {
         path.join(FILE)
     } else {

@@ -26,11 +26,11 @@ impl Data {
         })
     }
 
-    /// The option as one would type it.
+    /// The option as one would type it in a shell.
     pub fn arguments(&self) -> Vec<String> {
         match &self.folder {
             None => Vec::new(),
-            Some(folder) => vec!["--data".to_owned(), folder.display().to_string()],
+            Some(folder) => vec!["--data".to_owned(), quoted(&folder.display().to_string())],
         }
     }
 }
@@ -54,6 +54,16 @@ impl Layout {
             Some(scale) => tiles.scaled(scale),
             None => tiles,
         }
+    }
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use tempfile::{Builder, NamedTempFile};
 
 /// Writes a file by way of a temporary one in the same folder, which takes the name `path` only once it is complete
@@ -17,9 +17,30 @@ pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<()> {
-    let refusal = |error: &io::Error| anyhow!("cannot write {}: {}", path.display(), reason(error));
+    prepare(path, write)?.publish()
+}
 
-    let (target, permissions) = match fs::metadata(path) {
+/// A file that is complete and on the disk, but has not its name yet; dropped, it leaves nothing behind.
+pub struct Prepared {
+    path: PathBuf,
+    target: PathBuf,
+    file: NamedTempFile,
+}
+
+impl Prepared {
+    /// Gives it its name.
+    pub fn publish(self) -> Result<()> {
+        let Self { path, target, file } = self;
+        file.persist(&target)
+            .map_err(|error| refusal(&path, &error.error))?;
+        Ok(())
+    }
+}
+
+/// The first half of [`write_atomically`].
+pub fn prepare(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Prepared> {
+    let target = resolved(path).map_err(|error| refusal(path, &error))?;
+    let permissions = match fs::metadata(&target) {
         Ok(found) if !found.is_file() => {
             bail!("cannot write {}: it is not a regular file", path.display())
         }
@@ -27,23 +48,65 @@ pub fn write_atomically(
         Ok(found) if found.permissions().readonly() => {
             bail!("cannot write {}: it is read-only", path.display())
         }
-        Ok(found) => {
-            let target = fs::canonicalize(path).map_err(|error| refusal(&error))?;
-            (target, Some(found.permissions()))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (path.to_path_buf(), None),
-        Err(error) => return Err(refusal(&error)),
+        Ok(found) => Some(found.permissions()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(refusal(path, &error)),
     };
 
-    let mut file = temporary_in(&folder_of(&target)).map_err(|error| refusal(&error))?;
+    let mut file = temporary_in(&folder_of(&target)).map_err(|error| refusal(path, &error))?;
     fill(file.as_file_mut(), write).with_context(|| format!("cannot write {}", path.display()))?;
     if let Some(permissions) = permissions {
         file.as_file()
             .set_permissions(permissions)
-            .map_err(|error| refusal(&error))?;
+            .map_err(|error| refusal(path, &error))?;
     }
-    file.persist(&target)
-        .map_err(|error| refusal(&error.error))?;
+    Ok(Prepared {
+        path: path.to_path_buf(),
+        target,
+        file,
+    })
+}
+
+fn refusal(path: &Path, error: &io::Error) -> anyhow::Error {
+    anyhow!("cannot write {}: {}", path.display(), reason(error))
+}
+
+/// Where a path leads when all links are followed, also where nothing is there yet.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_path_buf();
+    // As many links as Linux follows.
+    for _ in 0..40 {
+        match fs::canonicalize(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found,
+        }
+        let Ok(link) = fs::read_link(&path) else {
+            // Not there, but its folder may be, under another name.
+            let folder = fs::canonicalize(folder_of(&path))?;
+            return Ok(match path.file_name() {
+                Some(name) => folder.join(name),
+                None => folder,
+            });
+        };
+        path = folder_of(&path).join(link);
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+/// Refuses files of which two are the same: one would replace the other. What cannot be told is left to the writing.
+pub fn ensure_distinct<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<()> {
+    let mut seen = Vec::new();
+    for path in paths {
+        let Ok(resolved) = resolved(path) else {
+            continue;
+        };
+        ensure!(
+            !seen.contains(&resolved),
+            "cannot write {}: the same file is named twice, or it is the model itself",
+            path.display()
+        );
+        seen.push(resolved);
+    }
     Ok(())
 }
 
@@ -213,6 +276,22 @@ mod tests {
             fs::metadata(&file).unwrap().permissions().mode() & 0o777,
             0o600
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_what_is_not_there_yet_is_followed() {
+        use std::os::unix::fs::symlink;
+        let folder = tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        symlink("second", at("first")).unwrap();
+        symlink("file", at("second")).unwrap();
+        write_atomically(&at("first"), text("new")).unwrap();
+        assert!(fs::symlink_metadata(at("first")).unwrap().is_symlink());
+        assert!(fs::symlink_metadata(at("second")).unwrap().is_symlink());
+        assert!(fs::symlink_metadata(at("file")).unwrap().is_file());
+        symlink("round", at("round")).unwrap();
+        write_atomically(&at("round"), text("")).unwrap_err();
     }
 
     #[cfg(unix)]

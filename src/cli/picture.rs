@@ -22,6 +22,17 @@ const COMFORTABLE_SCALE: usize = 3;
 /// The most pixels that a sheet may have.
 const MOST_PIXELS: usize = 1 << 28;
 
+/// Refuses a number of images that no sheet holds, before they are computed.
+pub fn check_count(count: usize, (height, width): (usize, usize)) -> Result<()> {
+    let tile = (height + THIN).checked_mul(width + THIN);
+    let pixels = tile.and_then(|tile| tile.checked_mul(count));
+    ensure!(
+        pixels.is_some_and(|pixels| pixels <= MOST_PIXELS),
+        "a sheet of {count} images of {height}x{width} pixels is too large"
+    );
+    Ok(())
+}
+
 /// Equally large images, ready to be laid out on a [`Sheet`].
 #[derive(Debug, Clone, Copy)]
 pub struct Tiles<'a> {

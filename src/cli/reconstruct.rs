@@ -6,9 +6,9 @@ use anyhow::Result;
 use clap::Args;
 use elbo::data::Binarisation;
 
-use super::model::SavedModel;
+use super::model::{SavedModel, file_of};
 use super::options::{Data, Layout, positive};
-use super::output::write_atomically;
+use super::output::{ensure_distinct, write_atomically};
 use super::progress::say;
 use super::views;
 
@@ -44,6 +44,7 @@ impl Reconstruct {
     /// Writes the picture.
     pub fn run(&self) -> Result<()> {
         let model = SavedModel::load(&self.model)?;
+        ensure_distinct([&file_of(&self.model), &self.out])?;
         let data = self.data.load()?;
         model.accepts(&data)?;
         let configuration = &model.configuration;

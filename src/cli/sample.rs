@@ -6,9 +6,10 @@ use anyhow::Result;
 use clap::Args;
 use elbo::nn::{Parameters, checkpoint};
 
-use super::model::SavedModel;
+use super::model::{SavedModel, file_of};
 use super::options::{Layout, positive};
-use super::output::write_atomically;
+use super::output::{Prepared, ensure_distinct, prepare};
+use super::picture::check_count;
 use super::progress::say;
 use super::views;
 
@@ -46,18 +47,25 @@ impl Sample {
     /// Writes the picture.
     pub fn run(&self) -> Result<()> {
         let model = SavedModel::load(&self.model)?;
+        let source = file_of(&self.model);
+        let files = [Some(&source), Some(&self.out), self.arrays.as_ref()];
+        ensure_distinct(files.into_iter().flatten())?;
+        let configuration = &model.configuration;
+        check_count(self.count, (configuration.height, configuration.width))?;
         let z = views::prior(&model, self.count, self.seed);
         let mean = views::decode(&model, z.view());
         let tiles = self.layout.scale(views::tiles(&model, mean.view())?);
         let png = tiles.grid(self.layout.columns)?.png()?;
+        // Both are complete before either has its name: a failure leaves neither.
+        let mut files = vec![prepare(&self.out, |file| Ok(file.write_all(&png)?))?];
         if let Some(path) = &self.arrays {
             let mut arrays = Parameters::new();
             arrays.add("z", z);
             arrays.add("mean", mean);
             let bytes = checkpoint::write(&arrays, "latents z and the decoder's means E[x|z]");
-            write_atomically(path, |file| Ok(file.write_all(&bytes)?))?;
+            files.push(prepare(path, |file| Ok(file.write_all(&bytes)?))?);
         }
-        write_atomically(&self.out, |file| Ok(file.write_all(&png)?))?;
+        files.into_iter().try_for_each(Prepared::publish)?;
         say(&format!("{} samples in {}", self.count, self.out.display()))
     }
 }

@@ -65,9 +65,9 @@ pub struct Train {
     #[arg(long, value_enum, default_value = "bernoulli")]
     likelihood: LikelihoodName,
 
-    /// σ of `--likelihood gaussian`, in units of a pixel that runs from 0 to 1
-    #[arg(long, value_name = "SIGMA", default_value = "0.1", value_parser = positive_real)]
-    deviation: f64,
+    /// σ of `--likelihood gaussian`, in units of a pixel that runs from 0 to 1 [default: 0.1]
+    #[arg(long, value_name = "SIGMA", value_parser = deviation)]
+    deviation: Option<f64>,
 
     /// What becomes of grey pixels: none (they stay grey), threshold (at one half), stochastic (drawn afresh each
     /// epoch)
@@ -121,9 +121,28 @@ fn widths(text: &str) -> Result<Widths> {
     Ok(Widths(widths))
 }
 
+/// Beyond these, the square of σ or of its inverse comes near the end of f32, and training cannot but diverge.
+fn deviation(text: &str) -> Result<f64> {
+    let sigma = positive_real(text)?;
+    ensure!(
+        (1e-6..=1e6).contains(&sigma),
+        "expected a number from 1e-6 to 1e6"
+    );
+    Ok(sigma)
+}
+
 impl Train {
     /// Trains, and leaves everything in the folder.
     pub fn run(&self) -> Result<()> {
+        ensure!(
+            self.samples <= MAX_WIDTH,
+            "--samples may be {MAX_WIDTH}, found {}",
+            self.samples
+        );
+        ensure!(
+            self.deviation.is_none() || matches!(self.likelihood, LikelihoodName::Gaussian),
+            "--deviation belongs to --likelihood gaussian only"
+        );
         ensure!(
             self.latent <= MAX_WIDTH,
             "the latent may have {MAX_WIDTH} dimensions, found {}",
@@ -136,9 +155,11 @@ impl Train {
             data.train.height(),
             data.train.width()
         );
+        let configuration = self.configuration(&data);
+        configuration.check_size()?;
         // Before the work, not after it: nothing is lost to a folder that cannot be written.
         create_folder(&self.out)?;
-        let mut model = SavedModel::fresh(self.configuration(&data));
+        let mut model = SavedModel::fresh(configuration);
         say(&introduction(&model, &data))?;
 
         let started = Instant::now();
@@ -152,11 +173,15 @@ impl Train {
         ))
     }
 
+    fn deviation(&self) -> f64 {
+        self.deviation.unwrap_or(0.1)
+    }
+
     fn configuration(&self, data: &Dataset) -> Configuration {
         let likelihood = match self.likelihood {
             LikelihoodName::Bernoulli => Likelihood::Bernoulli,
             LikelihoodName::Gaussian => Likelihood::Gaussian {
-                deviation: self.deviation,
+                deviation: self.deviation(),
             },
             LikelihoodName::GaussianLearned => Likelihood::GaussianLearned,
         };
@@ -265,7 +290,7 @@ impl Train {
         };
         let likelihood = match self.likelihood {
             LikelihoodName::Bernoulli => "bernoulli".to_owned(),
-            LikelihoodName::Gaussian => format!("gaussian --deviation {}", self.deviation),
+            LikelihoodName::Gaussian => format!("gaussian --deviation {}", self.deviation()),
             LikelihoodName::GaussianLearned => "gaussian-learned".to_owned(),
         };
         let kl = match self.kl {

@@ -2,49 +2,101 @@
 //!
 //! Central differences at h, h/2 and h/4, extrapolated twice (Richardson): with
 //! D(h) = (f(x+h) - f(x-h))/2h = f' + c₂h² + c₄h⁴ + …, the combination (4D(h/2) - D(h))/3 cancels c₂, and a second
-//! such step cancels c₄. What the second step changes is the error estimate; rounding adds its own part.
+//! such step cancels c₄. What the second step changes is one part of the error estimate.
+//!
+//! The central difference is blind to a kink at x itself: it finds the mean of both slopes, at every h. So the jump
+//! of the slope is estimated from the same values. S(h) = (f(x+h) - 2f(x) + f(x-h))/h is that jump plus
+//! hf'' + c₃h³ + …; T(h) = S(h) - 2S(h/2) cancels f'' and (T(h) - 8T(h/2))/7 also c₃. Where f is smooth this is of
+//! order h⁵, at a kink it is the jump: it is the second part of the error estimate. Rounding is the third.
+//!
+//! Each output has its own best step, the one with the least estimate: what is steep in one output must not decide
+//! for another.
 
-use ndarray::{ArrayD, ArrayViewD};
+use ndarray::ArrayD;
 
 /// One column of a Jacobian: ∂y/∂x_j for every entry of y, and how far off it may be.
 pub(super) struct Column {
-    pub(super) slope: Vec<f64>,
-    pub(super) error: Vec<f64>,
+    pub(super) entries: Vec<Entry>,
 }
 
-/// Why a column could not be had at this point.
-pub(super) enum Obstacle {
-    /// Slopes from the left and from the right do not approach each other, or no step gave a stable value.
-    Kink,
-    /// f is not finite even at the smallest step.
-    NotFinite,
+/// One entry of a Jacobian.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) slope: f64,
+    /// How far extrapolation and the two sides disagree: falls with the step where f is smooth.
+    pub(super) truncation: f64,
+    /// What the last digit of f can change: grows as the step falls.
+    pub(super) rounding: f64,
 }
 
-/// Relative to max(1, |x|): the first that gives a converged result is taken.
-const STEPS: [f64; 6] = [
-    1.0 / 64.0,
-    1.0 / 256.0,
-    1.0 / 1024.0,
-    1.0 / 4096.0,
-    1.0 / 16384.0,
-    1.0 / 65536.0,
-];
+impl Entry {
+    /// How far off the slope may be.
+    pub(super) fn error(self) -> f64 {
+        self.truncation + self.rounding
+    }
 
-/// A column whose error estimate exceeds this part of its largest slope is not used.
+    /// Is there no use in a smaller step?
+    fn settled(self) -> bool {
+        self.error() <= ACCURATE * self.slope.abs() || self.truncation <= self.rounding
+    }
+
+    /// Do all steps see either a jump of the slope, or no slope at all? `scale` is that of the slopes near it.
+    pub(super) fn on_a_kink(self, scale: f64) -> bool {
+        self.truncation > UNSTABLE * scale + 16.0 * self.rounding
+    }
+}
+
+/// An error below this part of the slope is good enough.
+const ACCURATE: f64 = 1e-10;
+
+/// A truncation error above this part of the slopes is a kink's.
 const UNSTABLE: f64 = 1e-6;
 
-/// ∂y/∂x_j by extrapolated central differences.
+/// The exponents of the steps c 2⁻ᵏ, for functions that change over a length of 1 down to one of about 10⁻¹⁰.
+const STEPS: [i32; 11] = [6, 8, 10, 12, 14, 17, 20, 24, 28, 32, 36];
+
+/// The same for the steps c |x| 2⁻ᵏ, for functions that change over a length of |x|.
+const RELATIVE_STEPS: [i32; 3] = [6, 10, 14];
+
+/// c. Not a power of two: what repeats 2ᵏ times over a length of 1 would look flat to whole periods.
+const STEP: f64 = std::f64::consts::FRAC_1_SQRT_2;
+
+/// The steps to try at x, the widest first.
+fn steps(x: f64) -> Vec<f64> {
+    let size = x.abs().log2().floor().exp2();
+    let relative = RELATIVE_STEPS.map(|k| STEP * size * f64::from(-k).exp2());
+    let absolute = STEPS.map(|k| STEP * f64::from(-k).exp2());
+    let representable = (size * f64::from(-44).exp2()).max(4.0 * f64::MIN_POSITIVE);
+    let mut steps: Vec<f64> = (relative.into_iter().chain(absolute))
+        .filter(|&h| h >= representable)
+        .map(|h| {
+            // A whole number of last digits, so that x ± h/4 and the others are exact.
+            let far = x.abs() + h;
+            4.0 * ((far + h / 4.0) - far)
+        })
+        .collect();
+    steps.sort_by(|a, b| b.total_cmp(a));
+    steps.dedup();
+    steps
+}
+
+/// Only steps up to this may be the last.
+const WIDEST_TO_END_WITH: f64 = 1.0 / 64.0;
+
+/// f at x + h and x - h, at x + h/2 and x - h/2, and at half of that again.
+type Levels = [(ArrayD<f64>, ArrayD<f64>); 3];
+
+/// ∂y/∂x_j by extrapolated central differences; `None` if f or its slope is not finite even at the smallest step. No
+/// value of f is taken to be exact below the last digit of `floor`.
 pub(super) fn column(
     f: &impl Fn(&[ArrayD<f64>]) -> ArrayD<f64>,
     inputs: &mut [ArrayD<f64>],
-    center: ArrayViewD<'_, f64>,
+    (center, floor): (&ArrayD<f64>, f64),
     (input, entry): (usize, usize),
-) -> Result<Column, Obstacle> {
+) -> Option<Column> {
     let x = entry_of(&inputs[input], entry);
-    let mut best: Option<(f64, Column)> = None;
-    let mut finite = false;
-    for step in STEPS {
-        let h = step * x.abs().max(1.0);
+    let mut best: Vec<Option<Entry>> = vec![None; center.len()];
+    for h in steps(x) {
         let mut at = |offset: f64| {
             set_entry(&mut inputs[input], entry, x + offset);
             let y = f(inputs);
@@ -52,107 +104,58 @@ pub(super) fn column(
             y
         };
         let levels = [h, h / 2.0, h / 4.0].map(|h| (at(h), at(-h)));
-        if !levels
-            .iter()
-            .all(|(up, down)| up.iter().chain(down).all(|y| y.is_finite()))
-        {
-            continue;
+        let mut settled = true;
+        for (best, found) in best.iter_mut().zip(extrapolate(&levels, center, floor, h)) {
+            let finite = found.slope.is_finite() && found.error().is_finite();
+            let better = best.is_none_or(|best| found.error() < best.error());
+            if finite && better {
+                *best = Some(found);
+            }
+            settled &= finite && found.settled() || best.is_some_and(Entry::settled);
         }
-        let (column, rounding) = extrapolate(&levels, h);
-        // The values may be finite and the slopes not; and to compare with NaN never says no.
-        if !column
-            .slope
-            .iter()
-            .chain(&column.error)
-            .all(|d| d.is_finite())
-        {
-            continue;
-        }
-        finite = true;
-        let scale = slope_scale(&levels[2], h / 4.0);
-        if has_kink(&levels, &center, h, scale) {
-            continue;
-        }
-        let error = column.error.iter().copied().fold(0.0, f64::max);
-        let converged = error <= 1e-10 * scale + 4.0 * rounding;
-        if best.as_ref().is_none_or(|(least, _)| error < *least) {
-            best = Some((error, column));
-        }
-        if converged {
+        // A step far wider than 1 may find agreement by chance: what oscillates faster looks slow to it.
+        if settled && h <= WIDEST_TO_END_WITH {
             break;
         }
     }
-    match best {
-        Some((error, column)) => {
-            let scale = column.slope.iter().fold(0.0, |s, d| d.abs().max(s));
-            let magnitude = center.iter().fold(0.0, |s, y| y.abs().max(s));
-            if error <= UNSTABLE * scale + 1e-9 * magnitude {
-                Ok(column)
-            } else {
-                Err(Obstacle::Kink)
-            }
-        }
-        None if finite => Err(Obstacle::Kink),
-        None => Err(Obstacle::NotFinite),
-    }
+    let entries: Option<Vec<Entry>> = best.into_iter().collect();
+    Some(Column { entries: entries? })
 }
 
-fn slope_scale((up, down): &(ArrayD<f64>, ArrayD<f64>), h: f64) -> f64 {
-    up.iter()
-        .zip(down)
-        .fold(0.0, |s, (u, d)| ((u - d) / (2.0 * h)).abs().max(s))
+/// The slope of every output, from the values at three distances.
+fn extrapolate(levels: &Levels, center: &ArrayD<f64>, floor: f64, h: f64) -> Vec<Entry> {
+    let mut levels = levels.each_ref().map(|(up, down)| up.iter().zip(down));
+    (center.iter())
+        .map(|&center| {
+            let pairs = (levels.each_mut())
+                .map(|pairs| pairs.next().expect("as many as in the center"))
+                .map(|(&up, &down)| (up, down));
+            extrapolate_one(pairs, center, floor, h)
+        })
+        .collect()
 }
 
-/// The slopes to the right and to the left differ by h f'' where f is smooth, so that halving h halves their
-/// difference. At a kink within reach it does not.
-fn has_kink(
-    levels: &[(ArrayD<f64>, ArrayD<f64>); 3],
-    center: &ArrayViewD<'_, f64>,
-    h: f64,
-    scale: f64,
-) -> bool {
-    let mut entries = levels.each_ref().map(|(up, down)| up.iter().zip(down));
-    center.iter().any(|&c| {
-        let mut magnitude = c.abs();
-        let mut h = 2.0 * h;
-        let [first, second, third] = entries.each_mut().map(|pairs| {
-            let (&up, &down) = pairs.next().expect("as many as in the center");
-            magnitude = magnitude.max(up.abs()).max(down.abs());
-            h /= 2.0;
-            (up - 2.0 * c + down) / h
-        });
-        let rounding = 16.0 * f64::EPSILON * magnitude / h;
-        let smooth = 1e-3 * scale.max(0.01 * first.abs()) + rounding;
-        (first - 2.0 * second).abs() > smooth || (second - 2.0 * third).abs() > smooth
-    })
-}
-
-fn extrapolate(levels: &[(ArrayD<f64>, ArrayD<f64>); 3], h: f64) -> (Column, f64) {
-    let count = levels[0].0.len();
-    let mut column = Column {
-        slope: Vec::with_capacity(count),
-        error: Vec::with_capacity(count),
+fn extrapolate_one(pairs: [(f64, f64); 3], center: f64, floor: f64, h: f64) -> Entry {
+    let steps = [h, h / 2.0, h / 4.0];
+    let each = |difference: fn(f64, f64, f64) -> f64| {
+        std::array::from_fn(|i| difference(pairs[i].0, center, pairs[i].1) / steps[i])
     };
-    let mut most_rounding: f64 = 0.0;
-    let mut entries = levels.each_ref().map(|(up, down)| up.iter().zip(down));
-    for _ in 0..count {
-        let mut magnitude: f64 = 0.0;
-        let mut h = 2.0 * h;
-        let [first, second, third] = entries.each_mut().map(|pairs| {
-            let (up, down) = pairs.next().expect("count entries");
-            magnitude = magnitude.max(up.abs()).max(down.abs());
-            h /= 2.0;
-            (up - down) / (2.0 * h)
-        });
-        let coarse = (4.0 * second - first) / 3.0;
-        let fine = (4.0 * third - second) / 3.0;
-        let slope = (16.0 * fine - coarse) / 15.0;
-        let rounding = 2.0 * f64::EPSILON * magnitude / h;
-        most_rounding = most_rounding.max(rounding);
-        column.slope.push(slope);
-        column.error.push((slope - fine).abs() + rounding);
+    let [first, second, third]: [f64; 3] = each(|up, _, down| (up - down) / 2.0);
+    let coarse = (4.0 * second - first) / 3.0;
+    let fine = (4.0 * third - second) / 3.0;
+    let slope = (16.0 * fine - coarse) / 15.0;
+
+    let [first, second, third]: [f64; 3] = each(|up, center, down| (up - center) - (center - down));
+    let jump = ((first - 2.0 * second) - 8.0 * (second - 2.0 * third)) / 7.0;
+
+    let magnitude = (pairs.iter()).fold(floor.max(center.abs()), |most, (up, down)| {
+        most.max(up.abs()).max(down.abs())
+    });
+    Entry {
+        slope,
+        truncation: (slope - fine).abs() + jump.abs(),
+        rounding: 8.0 * f64::EPSILON * magnitude / h,
     }
-    (column, most_rounding)
 }
 
 /// The entry at a position in row-major order.

@@ -4,13 +4,16 @@
 //! makes it stricter than the usual one:
 //!
 //! - **No fixed tolerance.** An entry may differ from the finite difference by that difference's own error
-//!   estimate (see the Richardson extrapolation in `differences.rs`) plus 10⁻⁹ of the largest entry of
-//!   the Jacobian. A loss scaled by 10⁻⁶ is held to a tolerance scaled by 10⁻⁶, and a derivative
-//!   that was rounded to f32 on its way (relative error up to 6·10⁻⁸) is caught.
+//!   estimate (see the Richardson extrapolation in `differences.rs`) plus 10⁻⁹ of the largest entry in its row or
+//!   in its column of the Jacobian, whichever is smaller. A loss scaled by 10⁻⁶ is held to a tolerance scaled by
+//!   10⁻⁶, be it alone or one output of many, and a derivative that was rounded to f32 on its way (relative error
+//!   up to 6·10⁻⁸) is caught.
 //! - **Random signed cotangents**, one per output entry for the full Jacobian, and dense ones. All ones, the
 //!   usual choice, cannot see that the backward of a softmax is 0.
 //! - **Kinks are found** (the slopes to the left and to the right disagree at every step) and the
-//!   point is moved, instead of a tolerance being loosened.
+//!   point is moved, instead of a tolerance being loosened. A function that changes within 10⁻¹⁰ counts as a jump.
+//! - **Nothing to see is not a pass**: neither an empty Jacobian, nor a slope that drowns in the rounding of a
+//!   large value.
 //! - A second call must give the same bits; the backward pass must be linear in its cotangent;
 //!   gradients must have their input's shape; inputs laid out otherwise in memory must give the same.
 //!
@@ -30,10 +33,10 @@ use ndarray::{ArrayD, IxDyn};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use self::differences::{Column, Obstacle, column, entry_of, set_entry};
+use self::differences::{Column, column, entry_of, set_entry};
 use super::{Tape, Value, Var};
 
-/// The part of the Jacobian's largest entry that any entry may differ by, beyond the error estimate.
+/// The part of the largest entry in its row or its column that an entry may differ by, beyond the error estimate.
 const TOLERANCE: f64 = 1e-9;
 
 /// Rounding in a backward pass may differ by this much between two ways to the same sum.
@@ -130,6 +133,15 @@ pub enum Reason {
         /// The entry of that input.
         input_index: Vec<usize>,
     },
+    /// The output's value is so large that its last digit hides whatever slope it has.
+    Drowned {
+        /// The entry of the output.
+        output_index: Vec<usize>,
+        /// How far a finite difference of this output may be off.
+        error_estimate: f64,
+    },
+    /// The inputs or the output have no entries.
+    NothingToCompare,
 }
 
 impl fmt::Display for Failure {
@@ -191,6 +203,20 @@ impl fmt::Display for Failure {
                 "finite differences in x{input}{input_index:?} do not settle, even after the point was moved \
                  {ATTEMPTS} times: is the function continuous there?"
             ),
+            Reason::Drowned {
+                output_index,
+                error_estimate,
+            } => write!(
+                f,
+                "the value of y{output_index:?} is so large that rounding hides its slopes (error estimate \
+                 {error_estimate:.1e}): leave the large part out, or rescale"
+            ),
+            Reason::NothingToCompare => {
+                write!(
+                    f,
+                    "the inputs or the output have no entries: nothing to compare"
+                )
+            }
         }
     }
 }
@@ -236,8 +262,7 @@ impl Check {
         inputs: &[ArrayD<f64>],
         f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
     ) -> Result<Report, Failure> {
-        let value = |inputs: &[ArrayD<f64>]| evaluate(&f, inputs);
-        self.moving_away_from_kinks(inputs, |inputs, rng| self.compare(inputs, &f, &value, rng))
+        self.run_above(0.0, inputs, f)
     }
 
     /// As [`run`](Check::run) for the second order: the gradient ∇⟨u, f⟩ for a random signed u, as an
@@ -250,11 +275,32 @@ impl Check {
         inputs: &[ArrayD<f64>],
         f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
     ) -> Result<Report, Failure> {
-        let shape = evaluate(&f, inputs).raw_dim();
-        let weights = signed(&mut StdRng::seed_from_u64(self.seed ^ 0x5eed), &shape);
+        let values = evaluate(&f, inputs);
+        if values.is_empty() || inputs.iter().all(ArrayD::is_empty) {
+            return Err(self.failure(Reason::NothingToCompare));
+        }
+        let weights = signed(
+            &mut StdRng::seed_from_u64(self.seed ^ 0x5eed),
+            &values.raw_dim(),
+        );
         self.orders_agree(inputs, &f, &weights)
             .map_err(|reason| self.failure(reason))?;
-        self.run(inputs, |v| gradient_expression(&f, v, &weights))
+        // A gradient whose terms cancel is no more exact than those terms, which are of the size of f itself.
+        let floor = values.iter().fold(0.0, |most: f64, y| most.max(y.abs()));
+        self.run_above(floor, inputs, |v| gradient_expression(&f, v, &weights))
+    }
+
+    /// As [`run`](Check::run), for a function whose values are no more exact than the last digit of `floor`.
+    fn run_above(
+        &self,
+        floor: f64,
+        inputs: &[ArrayD<f64>],
+        f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    ) -> Result<Report, Failure> {
+        let value = |inputs: &[ArrayD<f64>]| evaluate(&f, inputs);
+        self.moving_away_from_kinks(inputs, |inputs, rng| {
+            self.compare(inputs, &f, (&value, floor), rng)
+        })
     }
 
     /// Checks a function with stopped gradients or frozen selections. Its derivative is by declaration that
@@ -297,7 +343,7 @@ impl Check {
             if own.shape() != declared.shape() || !close(&own, &declared) {
                 return Err(Reason::SurrogateValue.into());
             }
-            self.compare(point, &f, &value, rng)
+            self.compare(point, &f, (&value, 0.0), rng)
         })
     }
 
@@ -336,15 +382,19 @@ impl Check {
         unreachable!("the loop ends in a return")
     }
 
-    /// The tape's Jacobian of `f` against finite differences of `value`.
+    /// The tape's Jacobian of `f` against finite differences of `value`, which is no more exact than the last digit
+    /// of `floor`.
     fn compare(
         &self,
         inputs: &[ArrayD<f64>],
         f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
-        value: &impl Fn(&[ArrayD<f64>]) -> ArrayD<f64>,
+        (value, floor): (&impl Fn(&[ArrayD<f64>]) -> ArrayD<f64>, f64),
         rng: &mut StdRng,
     ) -> Result<Report, Outcome> {
         let center = value(inputs);
+        if center.is_empty() || inputs.iter().all(ArrayD::is_empty) {
+            return Err(Reason::NothingToCompare.into());
+        }
         if !center.iter().all(|y| y.is_finite()) {
             return Err(Reason::NotFinite("value").into());
         }
@@ -352,44 +402,9 @@ impl Check {
             return Err(Reason::NotRepeatable("values").into());
         }
         let jacobian = jacobian(f, inputs, &center, rng)?;
-        let columns = columns(inputs, value, &center)?;
-        let mut report = Report {
-            entries: 0,
-            worst: 0.0,
-            moved: 0,
-        };
-        let mut worst: Option<Reason> = None;
-        for (input, (rows, columns)) in jacobian.iter().zip(&columns).enumerate() {
-            let scale = columns
-                .iter()
-                .flat_map(|column| &column.slope)
-                .fold(0.0, |s: f64, d| s.max(d.abs()));
-            for (entry, column) in columns.iter().enumerate() {
-                for (output, row) in rows.iter().enumerate() {
-                    let (autodiff, differences) = (row[entry], column.slope[output]);
-                    let allowed = column.error[output] + TOLERANCE * scale;
-                    let part = (autodiff - differences).abs() / allowed.max(f64::MIN_POSITIVE);
-                    report.entries += 1;
-                    if part > report.worst {
-                        report.worst = part;
-                        worst = Some(Reason::Differs {
-                            input,
-                            input_index: index_of(inputs[input].shape(), entry),
-                            output_index: index_of(center.shape(), output),
-                            autodiff,
-                            differences,
-                            error_estimate: column.error[output],
-                            allowed,
-                        });
-                    }
-                }
-            }
-        }
-        if let Some(reason) = worst
-            && report.worst > 1.0
-        {
-            return Err(reason.into());
-        }
+        let columns = columns(inputs, value, (&center, floor))?;
+        let report = every_entry(inputs, &center, &jacobian, &columns)?;
+        nothing_drowns(f, inputs, &center, &columns)?;
         linear_in_the_cotangent(f, inputs, &center, (&jacobian, &columns), rng)?;
         indifferent_to_layout(f, inputs, &center, rng)?;
         Ok(report)
@@ -492,20 +507,21 @@ fn jacobian(
 fn columns(
     inputs: &[ArrayD<f64>],
     value: &impl Fn(&[ArrayD<f64>]) -> ArrayD<f64>,
-    center: &ArrayD<f64>,
+    (center, floor): (&ArrayD<f64>, f64),
 ) -> Result<Vec<Vec<Column>>, Outcome> {
     let mut point = inputs.to_vec();
     let mut kinks = Vec::new();
     let mut columns = Vec::with_capacity(inputs.len());
     for (input, x) in inputs.iter().enumerate() {
-        let mut own = Vec::with_capacity(x.len());
-        for entry in 0..x.len() {
-            match column(value, &mut point, center.view(), (input, entry)) {
-                Ok(column) => own.push(column),
-                Err(Obstacle::Kink) => kinks.push((input, entry)),
-                Err(Obstacle::NotFinite) => {
-                    return Err(Reason::NotFinite("value near the point").into());
-                }
+        let own: Option<Vec<Column>> = (0..x.len())
+            .map(|entry| column(value, &mut point, (center, floor), (input, entry)))
+            .collect();
+        let own = own.ok_or(Reason::NotFinite("value near the point"))?;
+        let scales = Scales::of(&own, center.len());
+        for (entry, column) in own.iter().enumerate() {
+            let mut slopes = column.entries.iter().enumerate();
+            if slopes.any(|(output, slope)| slope.on_a_kink(scales.at(output, entry))) {
+                kinks.push((input, entry));
             }
         }
         columns.push(own);
@@ -515,6 +531,127 @@ fn columns(
     } else {
         Err(Outcome::Kinks(kinks))
     }
+}
+
+/// The largest slope of every output and with respect to every entry of one input.
+struct Scales {
+    outputs: Vec<f64>,
+    entries: Vec<f64>,
+}
+
+impl Scales {
+    fn of(columns: &[Column], outputs: usize) -> Self {
+        let mut scales = Self {
+            outputs: vec![0.0; outputs],
+            entries: vec![0.0; columns.len()],
+        };
+        for (of_entry, column) in scales.entries.iter_mut().zip(columns) {
+            for (of_output, entry) in scales.outputs.iter_mut().zip(&column.entries) {
+                *of_output = entry.slope.abs().max(*of_output);
+                *of_entry = entry.slope.abs().max(*of_entry);
+            }
+        }
+        scales
+    }
+
+    /// What is small beside both its row and its column is small indeed; beside one of them it may be the largest
+    /// of its kind.
+    fn at(&self, output: usize, entry: usize) -> f64 {
+        self.outputs[output].min(self.entries[entry])
+    }
+}
+
+/// Every entry of the tape's Jacobian against its finite difference.
+fn every_entry(
+    inputs: &[ArrayD<f64>],
+    center: &ArrayD<f64>,
+    jacobian: &[Vec<Vec<f64>>],
+    columns: &[Vec<Column>],
+) -> Result<Report, Reason> {
+    let mut report = Report {
+        entries: 0,
+        worst: 0.0,
+        moved: 0,
+    };
+    let mut worst: Option<Reason> = None;
+    for (input, (rows, columns)) in jacobian.iter().zip(columns).enumerate() {
+        let scales = Scales::of(columns, center.len());
+        for (entry, column) in columns.iter().enumerate() {
+            for (output, (row, difference)) in rows.iter().zip(&column.entries).enumerate() {
+                let (autodiff, differences) = (row[entry], difference.slope);
+                let allowed = difference.error() + TOLERANCE * scales.at(output, entry);
+                let part = (autodiff - differences).abs() / allowed.max(f64::MIN_POSITIVE);
+                report.entries += 1;
+                if part > report.worst {
+                    report.worst = part;
+                    worst = Some(Reason::Differs {
+                        input,
+                        input_index: index_of(inputs[input].shape(), entry),
+                        output_index: index_of(center.shape(), output),
+                        autodiff,
+                        differences,
+                        error_estimate: difference.error(),
+                        allowed,
+                    });
+                }
+            }
+        }
+    }
+    worst.filter(|_| report.worst > 1.0).map_or(Ok(report), Err)
+}
+
+/// Refuses an output whose value is so large that rounding hides not only its slopes, but every cotangent between it
+/// and the inputs: a sum that is always 1 has slopes below its rounding too, but its terms have not.
+fn nothing_drowns(
+    f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    inputs: &[ArrayD<f64>],
+    center: &ArrayD<f64>,
+    columns: &[Vec<Column>],
+) -> Result<(), Reason> {
+    for output in 0..center.len() {
+        let entries = || {
+            columns
+                .iter()
+                .flatten()
+                .map(|column| column.entries[output])
+        };
+        let slope = entries().fold(0.0, |most: f64, entry| most.max(entry.slope.abs()));
+        let error = entries().fold(f64::INFINITY, |least, entry| least.min(entry.rounding));
+        if slope >= error {
+            continue;
+        }
+        let largest = largest_cotangent(f, inputs, output);
+        // 0: it does not depend on the inputs.
+        if largest > 0.0 && largest < error {
+            return Err(Reason::Drowned {
+                output_index: index_of(center.shape(), output),
+                error_estimate: error,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The largest entry of any cotangent that a 1 in one entry of the output gives to what the output is made of.
+fn largest_cotangent(
+    f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    inputs: &[ArrayD<f64>],
+    output: usize,
+) -> f64 {
+    let tape = Tape::new();
+    let v: Vec<Var<'_, f64>> = inputs.iter().map(|x| tape.variable(x.clone())).collect();
+    let y = f(&v);
+    let mut cotangent = ArrayD::zeros(y.shape());
+    set_entry(&mut cotangent, output, 1.0);
+    let tape = &tape;
+    let before: Vec<Var<'_, f64>> = (0..y.id).map(|id| Var { tape, id }).collect();
+    let gradients = tape.pull_back(y, cotangent, &before);
+    let cotangents = before.iter().map(|&x| gradients.wrt(x));
+    cotangents.fold(0.0, |most, cotangent| {
+        cotangent
+            .iter()
+            .fold(most, |most: f64, g| most.max(g.abs()))
+    })
 }
 
 fn linear_in_the_cotangent(
@@ -539,8 +676,8 @@ fn linear_in_the_cotangent(
             let pairs = gradients[input].iter().zip(&from_parts);
             for ((&combined, &from_parts), column) in pairs.zip(&columns[input]) {
                 // Where terms cancel, no difference below that of the finite differences tells anything.
-                let unknown: f64 = (cotangent.iter().zip(&column.error))
-                    .map(|(weight, error)| (weight * error).abs())
+                let unknown: f64 = (cotangent.iter().zip(&column.entries))
+                    .map(|(weight, entry)| (weight * entry.error()).abs())
                     .sum();
                 if (combined - from_parts).abs() > REARRANGEMENT * scale + unknown {
                     return Err(Reason::NotLinear {

@@ -63,7 +63,7 @@ impl<T: Scalar> Var<'_, T> {
     /// # Panics
     /// If an axis does not exist.
     pub fn mean_axes_keep(self, axes: &[usize]) -> Self {
-        let sum = self.sum_axes_keep(axes);
+        let sum = self.sum_to(&reduced("mean", &self.shape(), axes));
         sum / T::of((self.size() / sum.size().max(1)) as f64)
     }
 
@@ -91,7 +91,7 @@ impl<T: Scalar> Var<'_, T> {
     /// If an axis does not exist or is empty.
     pub fn max_axes_keep(self, axes: &[usize]) -> Self {
         let axes = axes.to_vec();
-        let value = max_value(&self.value(), &axes);
+        let value = max_value("max", &self.value(), &axes);
         self.tape().record("max", &[self], value, move |p| {
             p.give(0, || {
                 let (x, y) = (p.input(0), p.output);
@@ -119,7 +119,8 @@ impl<T: Scalar> Var<'_, T> {
     }
 
     /// log Σ e^x over `axes`, which keep length 1: m + log Σ e^(x-m) with m the maximum, so that no exponential
-    /// overflows and the largest is 1. Its gradient is the softmax, e^(x-y). All entries -∞ give -∞.
+    /// overflows and the largest is 1. Its gradient is the softmax, e^(x-y). All entries -∞ give
+    /// -∞, and a gradient of NaN: there is none.
     ///
     /// # Panics
     /// If an axis does not exist or is empty.
@@ -127,7 +128,8 @@ impl<T: Scalar> Var<'_, T> {
         let tape = self.tape();
         let x = self.value();
         // ±∞ as the shift would make ∞ - ∞.
-        let shift = max_value(&x, axes).mapv(|m| if m.is_finite() { m } else { T::zero() });
+        let shift =
+            max_value("logsumexp", &x, axes).mapv(|m| if m.is_finite() { m } else { T::zero() });
         let mut sum = tape.zip_values("logsumexp", &x, &shift.to_shared(), |x, m| exp(x - m));
         for &axis in axes {
             sum = sum
@@ -141,13 +143,13 @@ impl<T: Scalar> Var<'_, T> {
         })
     }
 
-    /// e^x / Σ e^x along `axis`: x̄ = y ⊙ (ȳ - Σ ȳ⊙y).
+    /// e^x / Σ e^x along `axis`: x̄ = y ⊙ (ȳ - Σ ȳ⊙y). Where all entries are -∞ it is 0/0, and NaN.
     ///
     /// # Panics
     /// If the axis does not exist or is empty.
     pub fn softmax(self, axis: usize) -> Self {
         let tape = self.tape();
-        let max = max_value(&self.value(), &[axis]);
+        let max = max_value("softmax", &self.value(), &[axis]);
         let e = tape.zip_values("softmax", &self.value(), &max, |x, m| exp(x - m));
         let sum = e.sum_axis(Axis(axis)).insert_axis(Axis(axis)).into_shared();
         let value = tape.zip_values("softmax", &e, &sum, |e, s| e / s);
@@ -164,6 +166,7 @@ impl<T: Scalar> Var<'_, T> {
     /// # Panics
     /// If the axis does not exist or is empty.
     pub fn log_softmax(self, axis: usize) -> Self {
+        check_lane("log-softmax", axis, &self.shape());
         // Without what all entries have in common, or its digits would push out those of the difference.
         let x = self - self.max_axes_keep(&[axis]).stop_gradient();
         x - x.logsumexp_axes_keep(&[axis])
@@ -180,15 +183,19 @@ fn reduced(operation: &str, shape: &[usize], axes: &[usize]) -> Vec<usize> {
     reduced
 }
 
-fn max_value<T: Scalar>(x: &Value<T>, axes: &[usize]) -> Value<T> {
+/// How panics say that an axis does not exist or has nothing on it.
+fn check_lane(operation: &str, axis: usize, shape: &[usize]) {
+    check_axis(operation, axis, shape);
+    assert!(
+        shape[axis] > 0,
+        "{operation}: axis {axis} of shape {shape:?} is empty"
+    );
+}
+
+fn max_value<T: Scalar>(operation: &str, x: &Value<T>, axes: &[usize]) -> Value<T> {
     let mut max = x.clone();
     for &axis in axes {
-        check_axis("max", axis, x.shape());
-        assert!(
-            x.len_of(Axis(axis)) > 0,
-            "max: axis {axis} of shape {:?} is empty",
-            x.shape()
-        );
+        check_lane(operation, axis, x.shape());
         let largest = max.map_axis(Axis(axis), |lane| {
             // Not `max`, which passes over NaN: a NaN shall be seen, wherever it stands.
             lane.iter().fold(

@@ -24,7 +24,13 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// If the mask cannot be broadcast against x.
     pub fn keep_where(self, mask: &Mask) -> Self {
         let tape = self.tape();
-        let value = choose(tape, mask, &self.value(), &Value::zeros(IxDyn(&[])));
+        let value = choose(
+            "keep-where",
+            tape,
+            mask,
+            &self.value(),
+            &Value::zeros(IxDyn(&[])),
+        );
         let mask = mask.clone();
         tape.record("keep-where", &[self], value, move |p| {
             p.give(0, || p.cotangent.keep_where(&mask));
@@ -37,7 +43,7 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// If the shapes cannot be broadcast against each other.
     pub fn select(self, mask: &Mask, other: Self) -> Self {
         let tape = self.tape();
-        let value = choose(tape, mask, &self.value(), &other.value());
+        let value = choose("select", tape, mask, &self.value(), &other.value());
         let mask = mask.clone();
         tape.record("select", &[self, other], value, move |p| {
             p.give(0, || p.cotangent.keep_where(&mask));
@@ -133,9 +139,15 @@ pub fn top_k_mask<T: Scalar>(x: &Value<T>, k: usize, axis: usize) -> Mask {
     mask
 }
 
-fn choose<T: Scalar>(tape: &Tape<T>, mask: &Mask, a: &Value<T>, b: &Value<T>) -> Value<T> {
-    let shape = broadcast_shape("select", a.shape(), b.shape());
-    let shape = broadcast_shape("select", &shape, mask.shape());
+fn choose<T: Scalar>(
+    operation: &str,
+    tape: &Tape<T>,
+    mask: &Mask,
+    a: &Value<T>,
+    b: &Value<T>,
+) -> Value<T> {
+    let shape = broadcast_shape(operation, a.shape(), b.shape());
+    let shape = broadcast_shape(operation, &shape, mask.shape());
     let mut y = tape.buffer(&shape);
     // Two passes, since ndarray's Zip broadcasts at most so many operands at once with dynamic dimensions.
     y.assign(&b.broadcast(shape.as_slice()).expect("checked above"));

@@ -106,8 +106,8 @@ impl<'t, T: Scalar> Var<'t, T> {
         let shape = self.shape();
         for &axis in axes {
             check_axis("squeeze", axis, &shape);
-            assert_eq!(
-                shape[axis], 1,
+            assert!(
+                shape[axis] == 1,
                 "squeeze: axis {axis} of shape {shape:?} is not of length 1"
             );
         }

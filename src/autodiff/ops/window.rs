@@ -93,8 +93,17 @@ impl<T: Scalar> Tape<T> {
     /// Arrays of one shape put side by side along a new axis.
     ///
     /// # Panics
-    /// If there is none, or their shapes differ.
+    /// If there is none, their shapes differ, or they have too few axes.
     pub fn stack<'t>(&'t self, axis: usize, parts: &[Var<'t, T>]) -> Var<'t, T> {
+        assert!(!parts.is_empty(), "stack: nothing to put together");
+        let shape = parts[0].shape();
+        assert!(
+            axis <= shape.len(),
+            "stack: axis {axis} is out of range for shape {shape:?}"
+        );
+        if let Some(part) = parts.iter().find(|part| part.shape() != shape) {
+            mismatch("stack", &shape, &part.shape());
+        }
         let parts: Vec<Var<'t, T>> = parts.iter().map(|part| part.unsqueeze(axis)).collect();
         self.concatenate(axis, &parts)
     }
