@@ -237,7 +237,7 @@ pub(crate) fn ln_1p<T: Format>(x: T) -> T {
     if x.is_nan() { x } else { y }
 }
 
-/// log(1 + x) for 0 <= x <= 1 alone, as the softplus needs it: half the work of [`ln_1p`].
+/// log(1 + x) for 0 <= x <= 1 alone, as the softplus needs it: half the work of `ln_1p`.
 #[inline(always)]
 pub fn ln_1p_unit<T: Format>(x: T) -> T {
     // 2 artanh s with s = x/(2+x), and 2s = x - s x: x itself is exact, and all rounding is in the smaller correction.
