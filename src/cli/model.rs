@@ -63,22 +63,28 @@ impl Configuration {
         }
     }
 
+    /// The widths from image to latent: `784-400-20`.
+    pub fn layers(&self) -> String {
+        let Architecture {
+            dimensions,
+            hidden,
+            latent,
+            ..
+        } = &self.architecture;
+        let widths = [dimensions].into_iter().chain(hidden).chain([latent]);
+        widths.map(usize::to_string).collect::<Vec<_>>().join("-")
+    }
+
     /// What a person reads of it.
     pub fn rows(&self) -> Vec<(String, String)> {
         let architecture = &self.architecture;
-        let layers: Vec<String> = [architecture.dimensions]
-            .iter()
-            .chain(&architecture.hidden)
-            .chain([&architecture.latent])
-            .map(usize::to_string)
-            .collect();
         let settings = &self.settings;
         [
             (
                 "data",
                 format!("{}, {} training images", self.data, self.images),
             ),
-            ("encoder", format!("{} and back", layers.join("-"))),
+            ("encoder", format!("{} and back", self.layers())),
             ("activation", architecture.activation.to_string()),
             ("likelihood", architecture.likelihood.to_string()),
             ("KL term", self.divergence.to_string()),

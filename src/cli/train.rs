@@ -321,21 +321,9 @@ impl Train {
 }
 
 fn introduction(model: &SavedModel, data: &Dataset) -> String {
-    let layers: Vec<String> = {
-        let architecture = model.vae.architecture();
-        [
-            &[architecture.dimensions],
-            architecture.hidden.as_slice(),
-            &[architecture.latent],
-        ]
-        .concat()
-        .iter()
-        .map(usize::to_string)
-        .collect()
-    };
     format!(
         "A {} VAE ({} decoder, {} weights) on {}: {} training and {} test images of {}x{} pixels.",
-        layers.join("-"),
+        model.configuration.layers(),
         model.vae.architecture().likelihood,
         model.parameters.count(),
         data.name,
