@@ -148,7 +148,9 @@ fn time(steps: usize, mut step: impl FnMut() -> f32) -> Vec<f64> {
 
 #[cfg(feature = "threads")]
 fn use_threads(threads: usize) -> Result<(), String> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .use_current_thread();
     pool.build_global().map_err(|error| error.to_string())
 }
 

@@ -7,8 +7,8 @@ use crate::Scalar;
 /// C ← αAB + βC. The operands may be transposed views or any other strided ones: nothing is copied. With β = 0, C is
 /// overwritten whatever it held.
 ///
-/// The product is the system's BLAS with the feature `blas`, else the `gemm` crate's with the feature of that name (on by
-/// default), else ndarray's own, which is matrixmultiply's.
+/// The first of these that the features allow does it: the system's BLAS (`blas`), faer (`faer`, on by default), the gemm
+/// crate (`gemm`), or ndarray's own product, which is matrixmultiply's.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -26,37 +26,153 @@ pub fn product<T: Scalar>(
         b.shape(),
         c.shape()
     );
-    #[cfg(all(feature = "gemm", not(feature = "blas")))]
-    packed::product(alpha, &a, &b, beta, c);
-    #[cfg(any(feature = "blas", not(feature = "gemm")))]
-    ndarray::linalg::general_mat_mul(alpha, &a, &b, beta, c);
+    backend::product(alpha, a, b, beta, c.view_mut());
 }
 
-// The system's library, for ndarray to call. Nothing of it is called from here.
-#[cfg(feature = "blas")]
-#[link(name = "openblas")]
-unsafe extern "C" {}
+#[cfg(any(feature = "blas", not(any(feature = "faer", feature = "gemm"))))]
+mod backend {
+    //! ndarray's product, on its threads or BLAS's.
 
-#[cfg(all(feature = "gemm", not(feature = "blas")))]
-mod packed {
-    //! The call into the `gemm` crate, which takes raw pointers.
+    use ndarray::linalg::general_mat_mul;
+    use ndarray::{ArrayView2, ArrayViewMut2};
+
+    use crate::Scalar;
+
+    // The system's library, for ndarray to call. Nothing of it is called from here.
+    #[cfg(feature = "blas")]
+    #[link(name = "openblas")]
+    unsafe extern "C" {}
+
+    pub(super) fn product<T: Scalar>(
+        alpha: T,
+        a: ArrayView2<'_, T>,
+        b: ArrayView2<'_, T>,
+        beta: T,
+        mut c: ArrayViewMut2<'_, T>,
+    ) {
+        general_mat_mul(alpha, &a, &b, beta, &mut c);
+    }
+}
+
+#[cfg(all(any(feature = "faer", feature = "gemm"), not(feature = "blas")))]
+mod backend {
+    //! The product of faer or of the gemm crate, which take raw pointers.
+    //!
+    //! Both have threads of their own, but spend more on them than there is to gain in products of a few hundred rows
+    //! (gemm packs one operand on one thread, the other in a parallel loop, and multiplies in a second). C is cut here
+    //! instead, each part a product on one thread, so that the threads meet once. An entry of C is summed in the same order
+    //! wherever C is cut.
 
     use ndarray::{ArrayView2, ArrayViewMut2};
 
     use crate::Scalar;
 
-    /// Multiplications and additions below which a product stays on one thread.
-    #[cfg(feature = "threads")]
-    const WORTH_SPLITTING: usize = 1 << 21;
-
-    /// C ← αAB + βC, for shapes that fit.
-    #[allow(unsafe_code)]
     pub(super) fn product<T: Scalar>(
         alpha: T,
-        a: &ArrayView2<'_, T>,
-        b: &ArrayView2<'_, T>,
+        a: ArrayView2<'_, T>,
+        b: ArrayView2<'_, T>,
         beta: T,
-        c: &mut ArrayViewMut2<'_, T>,
+        c: ArrayViewMut2<'_, T>,
+    ) {
+        #[cfg(feature = "threads")]
+        split::product(rayon::current_num_threads(), alpha, a, b, beta, c);
+        #[cfg(not(feature = "threads"))]
+        on_one_thread(alpha, a, b, beta, c);
+    }
+
+    #[cfg(feature = "threads")]
+    mod split {
+        use ndarray::Axis;
+
+        use super::*;
+
+        /// Multiplications and additions below which a product stays on one thread.
+        const WORTH_SPLITTING: usize = 1 << 21;
+
+        /// Parts end at a multiple of this: a whole vector of the widest kernels.
+        const VECTOR: usize = 16;
+
+        /// The fewest rows or columns of a part. With 64 of both or fewer, the gemm crate cuts the sum over k elsewhere
+        /// and so rounds it otherwise.
+        const LEAST: usize = 96;
+
+        /// The product in as many parts as there are threads, cut along the longer side of C.
+        pub(super) fn product<T: Scalar>(
+            parts: usize,
+            alpha: T,
+            a: ArrayView2<'_, T>,
+            b: ArrayView2<'_, T>,
+            beta: T,
+            c: ArrayViewMut2<'_, T>,
+        ) {
+            let (rows, columns) = c.dim();
+            let length = rows.max(columns);
+            let middle = (length * (parts / 2) / parts).next_multiple_of(VECTOR);
+            let worth = rows * columns * a.ncols() >= WORTH_SPLITTING;
+            if parts < 2 || !worth || middle < LEAST || length - middle < LEAST {
+                return on_one_thread(alpha, a, b, beta, c);
+            }
+            let (fewer, rest) = (parts / 2, parts - parts / 2);
+            if rows >= columns {
+                let (above, below) = a.split_at(Axis(0), middle);
+                let (c_above, c_below) = c.split_at(Axis(0), middle);
+                rayon::join(
+                    || product(fewer, alpha, above, b, beta, c_above),
+                    || product(rest, alpha, below, b, beta, c_below),
+                );
+            } else {
+                let (left, right) = b.split_at(Axis(1), middle);
+                let (c_left, c_right) = c.split_at(Axis(1), middle);
+                rayon::join(
+                    || product(fewer, alpha, a, left, beta, c_left),
+                    || product(rest, alpha, a, right, beta, c_right),
+                );
+            }
+        }
+    }
+
+    /// C ← αAB + βC, for shapes that fit.
+    #[cfg(feature = "faer")]
+    #[allow(unsafe_code)]
+    fn on_one_thread<T: Scalar>(
+        alpha: T,
+        a: ArrayView2<'_, T>,
+        b: ArrayView2<'_, T>,
+        beta: T,
+        mut c: ArrayViewMut2<'_, T>,
+    ) {
+        use faer::{Accum, MatMut, MatRef, Par};
+
+        if beta != T::zero() && beta != T::one() {
+            c *= beta;
+        }
+        let into = if beta == T::zero() {
+            Accum::Replace
+        } else {
+            Accum::Add
+        };
+        let ([a_row, a_column], [b_row, b_column]) = (strides(a.strides()), strides(b.strides()));
+        let [c_row, c_column] = strides(c.strides());
+        // SAFETY: each pointer, shape and strides are those of a live view, and `c` is borrowed exclusively.
+        let (a, b, c) = unsafe {
+            (
+                MatRef::from_raw_parts(a.as_ptr(), a.nrows(), a.ncols(), a_row, a_column),
+                MatRef::from_raw_parts(b.as_ptr(), b.nrows(), b.ncols(), b_row, b_column),
+                MatMut::from_raw_parts_mut(c.as_mut_ptr(), c.nrows(), c.ncols(), c_row, c_column),
+            )
+        };
+        faer::linalg::matmul::matmul(c, into, a, b, alpha, Par::Seq);
+    }
+
+    /// C ← αAB + βC, for shapes that fit.
+    #[cfg(not(feature = "faer"))]
+    #[allow(unsafe_code)]
+    fn on_one_thread<T: Scalar>(
+        alpha: T,
+        a: ArrayView2<'_, T>,
+        b: ArrayView2<'_, T>,
+        beta: T,
+        mut c: ArrayViewMut2<'_, T>,
     ) {
         let ((m, k), n) = (a.dim(), b.ncols());
         let ([a_row, a_column], [b_row, b_column]) = (strides(a.strides()), strides(b.strides()));
@@ -84,25 +200,12 @@ mod packed {
                 false,
                 false,
                 false,
-                parallelism(m * n * k),
+                gemm::Parallelism::None,
             );
         }
     }
 
     fn strides(strides: &[isize]) -> [isize; 2] {
         [strides[0], strides[1]]
-    }
-
-    #[cfg(feature = "threads")]
-    fn parallelism(work: usize) -> gemm::Parallelism {
-        match rayon::current_num_threads() {
-            threads if threads > 1 && work >= WORTH_SPLITTING => gemm::Parallelism::Rayon(threads),
-            _ => gemm::Parallelism::None,
-        }
-    }
-
-    #[cfg(not(feature = "threads"))]
-    fn parallelism(_: usize) -> gemm::Parallelism {
-        gemm::Parallelism::None
     }
 }
