@@ -23,8 +23,10 @@ pub fn gaussian_standard<'t, T: Scalar>(q: &DiagonalGaussian<'t, T>) -> Var<'t, 
     let terms = tape.zip_values("kl", &mean.value(), &log_variance.value(), move |mu, s| {
         half * (mu * mu + (expm1(s) - s))
     });
-    let event = ndarray::Axis(terms.ndim() - 1);
-    let value = terms.sum_axis(event).into_shared();
+    let event = terms.ndim() - 1;
+    let value = tape.sum_value(&terms, &[event]);
+    let value = value.index_axis_move(ndarray::Axis(event), 0);
+    tape.recycle(terms);
     tape.record(
         "kl-gaussian-standard",
         &[mean, log_variance],

@@ -245,6 +245,124 @@ pub fn row_sums<T: Scalar>(a: &[T], b: &[T], sums: &mut [T], f: impl Fn(T, T) ->
     );
 }
 
+struct FoldRows<'a, T, F> {
+    rows: &'a [T],
+    start: T,
+    folds: &'a mut [T],
+    f: &'a F,
+}
+
+impl<T: Scalar, F: Fn(T, T) -> T> Kernel for FoldRows<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        let rows = self.rows.chunks_exact(self.rows.len() / self.folds.len());
+        for (fold, row) in self.folds.iter_mut().zip(rows) {
+            let mut lanes = [self.start; LANES];
+            let (row, rest) = row.as_chunks::<LANES>();
+            for x in row {
+                for lane in 0..LANES {
+                    lanes[lane] = (self.f)(lanes[lane], x[lane]);
+                }
+            }
+            let lanes = lanes.into_iter().fold(self.start, self.f);
+            *fold = rest.iter().copied().fold(lanes, self.f);
+        }
+    }
+}
+
+/// f(… f(f(start, x₀), x₁) …) over the entries x of each of as many rows as there are folds, for an f that does not mind
+/// the order.
+pub(crate) fn fold_rows<T: Scalar>(
+    rows: &[T],
+    start: T,
+    folds: &mut [T],
+    f: impl Fn(T, T) -> T + Sync,
+) {
+    if rows.is_empty() || folds.is_empty() {
+        folds.fill(start);
+        return;
+    }
+    let width = rows.len() / folds.len();
+    assert_eq!(width * folds.len(), rows.len(), "rows of one length");
+    split(
+        rows.len(),
+        (rows, folds),
+        |(rows, folds), middle| {
+            let count = middle / width;
+            let (r0, r1) = rows.split_at(count * width);
+            let (f0, f1) = folds.split_at_mut(count);
+            ((r0, f0), (r1, f1))
+        },
+        |(rows, folds)| {
+            if !folds.is_empty() {
+                let f = &f;
+                vectorised(FoldRows {
+                    rows,
+                    start,
+                    folds,
+                    f,
+                });
+            }
+        },
+    );
+}
+
+struct FoldColumns<'a, T, F> {
+    rows: &'a [T],
+    width: usize,
+    first: usize,
+    folds: &'a mut [T],
+    f: &'a F,
+}
+
+impl<T: Scalar, F: Fn(T, T) -> T> Kernel for FoldColumns<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        let columns = self.first..self.first + self.folds.len();
+        for row in self.rows.chunks_exact(self.width) {
+            for (fold, &x) in self.folds.iter_mut().zip(&row[columns.clone()]) {
+                *fold = (self.f)(*fold, x);
+            }
+        }
+    }
+}
+
+/// As [`fold_rows`], down each column of a matrix with as many columns as there are folds.
+pub fn fold_columns<T: Scalar>(
+    rows: &[T],
+    start: T,
+    folds: &mut [T],
+    f: impl Fn(T, T) -> T + Sync,
+) {
+    folds.fill(start);
+    let width = folds.len();
+    if width == 0 {
+        return;
+    }
+    let height = rows.len() / width;
+    assert_eq!(width * height, rows.len(), "rows of one length");
+    // Cut between columns, so that each sum runs over its rows in order.
+    split(
+        rows.len(),
+        (0, folds),
+        |(first, folds): (usize, &mut [T]), middle| {
+            let (f0, f1) = folds.split_at_mut(middle / height);
+            let cut = first + f0.len();
+            ((first, f0), (cut, f1))
+        },
+        |(first, folds)| {
+            let f = &f;
+            vectorised(FoldColumns {
+                rows,
+                width,
+                first,
+                folds,
+                f,
+            });
+        },
+    );
+}
+
 struct WeightedRows<'a, T, F> {
     weights: &'a [T],
     a: &'a [T],

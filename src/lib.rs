@@ -46,7 +46,7 @@ pub use scalar::Scalar;
 #[doc(hidden)]
 pub mod kernels {
     pub use crate::elementary::{exp, expm1, ln_1p_unit};
-    pub use crate::lanes::{row_sums, update, update_rows, update3, zip};
+    pub use crate::lanes::{fold_columns, row_sums, update, update_rows, update3, zip};
 }
 
 /// The README's example, run as a test.

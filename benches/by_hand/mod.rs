@@ -4,7 +4,9 @@
 
 use elbo::autodiff::{Value, product};
 use elbo::distributions::noise::stream;
-use elbo::kernels::{exp, expm1, ln_1p_unit, row_sums, update, update_rows, update3, zip};
+use elbo::kernels::{
+    exp, expm1, fold_columns, ln_1p_unit, row_sums, update, update_rows, update3, zip,
+};
 use elbo::nn::Parameters;
 use ndarray::{Array2, ArrayView2};
 use ndarray_rand::rand_distr::{Distribution, StandardNormal};
@@ -100,10 +102,7 @@ impl Layer {
         let gradient = &mut self.weight.gradient;
         product(1.0, a.t(), x, 0.0, &mut gradient.view_mut());
         let gradient = slice_mut(&mut self.bias.gradient);
-        gradient.fill(0.0);
-        for row in slice(a).chunks_exact(gradient.len()) {
-            update(gradient, row, |sum, g| sum + g);
-        }
+        fold_columns(slice(a), 0.0, gradient, |sum, g| sum + g);
         if let Some(cotangent) = x_cotangent {
             let weight = self.weight.value.view();
             product(1.0, a.view(), weight, 0.0, &mut cotangent.view_mut());

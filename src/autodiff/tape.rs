@@ -181,6 +181,11 @@ impl<T: Scalar> Tape<T> {
         self.pool.borrow_mut().take(shape)
     }
 
+    /// Takes back the buffer of a value that was a step on the way, if nobody else holds it.
+    pub(crate) fn recycle(&self, value: Value<T>) {
+        self.pool.borrow_mut().give(value);
+    }
+
     /// Appends the result of an operation: its name, its inputs, its value, and the rule that gives each
     /// input its cotangent. This is how every operation of the crate is made; yours can be too.
     ///

@@ -48,10 +48,12 @@ enum Command {
 /// Parses the arguments and runs the command that they name.
 pub fn run() -> Result<()> {
     let cli = Cli::parse();
-    if let Some(threads) = cli.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-        pool.build_global().context("cannot start the threads")?;
-    }
+    // This thread is one of them: handing work to others while it sleeps would wake two threads for every loop.
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(cli.threads.unwrap_or(0))
+        .use_current_thread()
+        .build_global()
+        .context("cannot start the threads")?;
     match cli.command {
         Command::Train(command) => command.run(),
         Command::Evaluate(command) => command.run(),

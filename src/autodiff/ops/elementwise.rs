@@ -1,6 +1,6 @@
 //! Functions applied entry by entry, of one value or of two broadcast against each other.
 
-use ndarray::Zip;
+use ndarray::{ArrayView, ArrayView1, IxDyn, Zip};
 
 use super::shape::broadcast_shape;
 use crate::Scalar;
@@ -87,6 +87,11 @@ impl<T: Scalar> Tape<T> {
             }
             (Some(a), Some(&[b])) if a.len() == out.len() => lanes::map(a, out, move |a| f(a, b)),
             (Some(&[a]), Some(b)) if b.len() == out.len() => lanes::map(b, out, move |b| f(a, b)),
+            _ if shape.last().is_some_and(|&width| width >= LONG_ROW) => {
+                let (a, b) = (a.broadcast(&*shape), b.broadcast(&*shape));
+                let (a, b) = (a.expect("checked above"), b.expect("checked above"));
+                zip_rows(&a, &b, out, f);
+            }
             _ => Zip::from(&mut y)
                 .and_broadcast(a)
                 .and_broadcast(b)
@@ -108,5 +113,36 @@ impl<T: Scalar> Tape<T> {
             return sum;
         }
         self.zip_values("add", &sum, &term, |a, b| a + b)
+    }
+}
+
+/// Rows from this length on are worth a vectorised loop each.
+const LONG_ROW: usize = 16;
+
+/// f of two arrays of one shape, row by row: within a row, what is broadcast is one number repeated.
+fn zip_rows<T: Scalar>(
+    a: &ArrayView<'_, T, IxDyn>,
+    b: &ArrayView<'_, T, IxDyn>,
+    y: &mut [T],
+    f: impl Fn(T, T) -> T + Sync,
+) {
+    let f = &f;
+    let repeated = |row: &ArrayView1<'_, T>| (row.strides() == [0]).then(|| row[0]);
+    let width = *a.shape().last().expect("rows have an axis");
+    for ((a, b), y) in a
+        .rows()
+        .into_iter()
+        .zip(b.rows())
+        .zip(y.chunks_exact_mut(width))
+    {
+        match (a.as_slice(), b.as_slice(), repeated(&a), repeated(&b)) {
+            (Some(a), Some(b), ..) => lanes::zip(a, b, y, f),
+            (Some(a), _, _, Some(b)) => lanes::map(a, y, move |a| f(a, b)),
+            (_, Some(b), Some(a), _) => lanes::map(b, y, move |b| f(a, b)),
+            _ => Zip::from(y)
+                .and(a)
+                .and(b)
+                .for_each(|y, &a, &b| *y = f(a, b)),
+        }
     }
 }

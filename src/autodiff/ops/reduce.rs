@@ -3,12 +3,11 @@
 //! Each reduction comes in two forms: `…_keep` leaves the reduced axes in place with length 1, ready to be
 //! broadcast back; the plain form drops them.
 
-use ndarray::Axis;
-
 use super::check_axis;
 use crate::Scalar;
-use crate::autodiff::{Value, Var};
+use crate::autodiff::{Tape, Value, Var};
 use crate::elementary::exp;
+use crate::lanes;
 
 impl<T: Scalar> Var<'_, T> {
     /// The sum of all entries, of shape `[]`.
@@ -91,7 +90,7 @@ impl<T: Scalar> Var<'_, T> {
     /// If an axis does not exist or is empty.
     pub fn max_axes_keep(self, axes: &[usize]) -> Self {
         let axes = axes.to_vec();
-        let value = max_value("max", &self.value(), &axes);
+        let value = self.tape().max_value("max", &self.value(), &axes);
         self.tape().record("max", &[self], value, move |p| {
             p.give(0, || {
                 let (x, y) = (p.input(0), p.output);
@@ -128,16 +127,14 @@ impl<T: Scalar> Var<'_, T> {
         let tape = self.tape();
         let x = self.value();
         // ±∞ as the shift would make ∞ - ∞.
-        let shift =
-            max_value("logsumexp", &x, axes).mapv(|m| if m.is_finite() { m } else { T::zero() });
-        let mut sum = tape.zip_values("logsumexp", &x, &shift.to_shared(), |x, m| exp(x - m));
-        for &axis in axes {
-            sum = sum
-                .sum_axis(Axis(axis))
-                .insert_axis(Axis(axis))
-                .into_shared();
+        let finite = |m: T| if m.is_finite() { m } else { T::zero() };
+        let shift = tape.map_value(&tape.max_value("logsumexp", &x, axes), finite);
+        let terms = tape.zip_values("logsumexp", &x, &shift, |x, m| exp(x - m));
+        let sum = tape.sum_value(&terms, axes);
+        let value = tape.zip_values("logsumexp", &sum, &shift, |s, m| m + s.ln());
+        for value in [terms, sum, shift] {
+            tape.recycle(value);
         }
-        let value = tape.zip_values("logsumexp", &sum, &shift.into_shared(), |s, m| m + s.ln());
         tape.record("logsumexp", &[self], value, |p| {
             p.give(0, || p.cotangent * (p.input(0) - p.output).exp());
         })
@@ -149,10 +146,13 @@ impl<T: Scalar> Var<'_, T> {
     /// If the axis does not exist or is empty.
     pub fn softmax(self, axis: usize) -> Self {
         let tape = self.tape();
-        let max = max_value("softmax", &self.value(), &[axis]);
+        let max = tape.max_value("softmax", &self.value(), &[axis]);
         let e = tape.zip_values("softmax", &self.value(), &max, |x, m| exp(x - m));
-        let sum = e.sum_axis(Axis(axis)).insert_axis(Axis(axis)).into_shared();
+        let sum = tape.sum_value(&e, &[axis]);
         let value = tape.zip_values("softmax", &e, &sum, |e, s| e / s);
+        for value in [max, e, sum] {
+            tape.recycle(value);
+        }
         tape.record("softmax", &[self], value, move |p| {
             p.give(0, || {
                 let (g, y) = (p.cotangent, p.output);
@@ -192,20 +192,68 @@ fn check_lane(operation: &str, axis: usize, shape: &[usize]) {
     );
 }
 
-fn max_value<T: Scalar>(operation: &str, x: &Value<T>, axes: &[usize]) -> Value<T> {
-    let mut max = x.clone();
-    for &axis in axes {
-        check_lane(operation, axis, x.shape());
-        let largest = max.map_axis(Axis(axis), |lane| {
-            // Not `max`, which passes over NaN: a NaN shall be seen, wherever it stands.
-            lane.iter().fold(
-                T::neg_infinity(),
-                |m, &x| {
-                    if x <= m || m.is_nan() { m } else { x }
-                },
-            )
-        });
-        max = largest.insert_axis(Axis(axis)).into_shared();
+impl<T: Scalar> Tape<T> {
+    /// The sum over `axes`, which keep length 1.
+    pub(crate) fn sum_value(&self, x: &Value<T>, axes: &[usize]) -> Value<T> {
+        self.fold_axes(x, axes, T::zero(), |sum, x| sum + x)
     }
-    max
+
+    /// The maximum over `axes`, which keep length 1.
+    fn max_value(&self, operation: &str, x: &Value<T>, axes: &[usize]) -> Value<T> {
+        for &axis in axes {
+            check_lane(operation, axis, x.shape());
+        }
+        // Not `max`, which passes over NaN: a NaN shall be seen, wherever it stands.
+        self.fold_axes(x, axes, T::neg_infinity(), |m, x| {
+            if x <= m || m.is_nan() { m } else { x }
+        })
+    }
+
+    /// The entries along `axes`, which keep length 1, folded into one by an f that does not mind the order.
+    fn fold_axes(
+        &self,
+        x: &Value<T>,
+        axes: &[usize],
+        start: T,
+        f: impl Fn(T, T) -> T + Sync,
+    ) -> Value<T> {
+        let mut axes = axes.to_vec();
+        axes.sort_unstable();
+        // Last axis first: its rows are contiguous, and what they leave is short.
+        let mut folded = x.clone();
+        for &axis in axes.iter().rev() {
+            let next = self.fold_axis(&folded, axis, start, &f);
+            self.recycle(std::mem::replace(&mut folded, next));
+        }
+        folded
+    }
+
+    fn fold_axis(
+        &self,
+        x: &Value<T>,
+        axis: usize,
+        start: T,
+        f: &(impl Fn(T, T) -> T + Sync),
+    ) -> Value<T> {
+        let mut shape = x.shape().to_vec();
+        let length = std::mem::replace(&mut shape[axis], 1);
+        let inner: usize = shape[axis + 1..].iter().product();
+        let x = x.as_standard_layout();
+        let x = x.as_slice().expect("in standard layout");
+        let mut folded = self.buffer(&shape);
+        let folds = folded.as_slice_mut().expect("in standard layout");
+        if inner == 1 {
+            lanes::fold_rows(x, start, folds, f);
+        } else if x.is_empty() {
+            folds.fill(start);
+        } else {
+            for (block, folds) in x
+                .chunks_exact(length * inner)
+                .zip(folds.chunks_exact_mut(inner))
+            {
+                lanes::fold_columns(block, start, folds, f);
+            }
+        }
+        folded.into_shared()
+    }
 }

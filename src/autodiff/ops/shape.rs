@@ -1,10 +1,8 @@
 //! Other views of the same entries, and broadcasting with its adjoint, the sum over the broadcast axes.
 
-use ndarray::Axis;
-
 use super::{check_axis, mismatch};
 use crate::Scalar;
-use crate::autodiff::{Tape, Value, Var};
+use crate::autodiff::Var;
 
 /// The shape that two shapes broadcast to, by NumPy's rule: aligned at the last axis, lengths equal or 1.
 ///
@@ -163,38 +161,16 @@ impl<'t, T: Scalar> Var<'t, T> {
         if from == shape {
             return self;
         }
-        let value = self.tape().sum_value_to(&self.value(), shape);
+        let leading = from.len() - shape.len();
+        let repeated: Vec<usize> = (0..from.len())
+            .filter(|&axis| axis < leading || from[axis] != shape[axis - leading])
+            .collect();
+        let sum = self.tape().sum_value(&self.value(), &repeated);
+        let value = sum
+            .into_shape_with_order(shape)
+            .expect("the summed axes have length 1");
         self.tape().record("sum", &[self], value, move |p| {
             p.give(0, || p.cotangent.broadcast_to(&from));
         })
-    }
-}
-
-impl<T: Scalar> Tape<T> {
-    /// The sums that undo a broadcast from `shape`.
-    fn sum_value_to(&self, value: &Value<T>, shape: &[usize]) -> Value<T> {
-        let leading = value.ndim() - shape.len();
-        let mut sum = value.clone();
-        if shape.iter().all(|&length| length == 1) {
-            sum = Value::from_elem(vec![1; value.ndim()], value.sum());
-        }
-        // Last axis first: rows are contiguous, and what they leave is short.
-        for axis in (0..value.ndim()).rev() {
-            let target = if axis < leading {
-                1
-            } else {
-                shape[axis - leading]
-            };
-            if sum.len_of(Axis(axis)) != target {
-                sum = sum
-                    .sum_axis(Axis(axis))
-                    .insert_axis(Axis(axis))
-                    .into_shared();
-            }
-        }
-        let mut result = self.buffer(shape);
-        let sum = sum.to_shape(shape).expect("the summed axes have length 1");
-        result.assign(&sum);
-        result.into_shared()
     }
 }
