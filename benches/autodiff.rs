@@ -181,5 +181,46 @@ fn multiply(
     });
 }
 
-criterion_group! { name = benches; config = short(); targets = elementwise, orders, products }
+/// A cheap loop (the sum of two arrays), a dear one (tanh) and a product on one thread and on two, ever larger: where two
+/// begin to pay is the threshold below which the crate leaves a loop or a product on one.
+#[cfg(feature = "threads")]
+fn threads(c: &mut Criterion) {
+    let mut group = c.benchmark_group("autodiff/threads");
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.expect("threads");
+        let mut run = |name: &str, size: usize, operation: Operation2, shape: &[usize]| {
+            let (x, y) = (normal(shape, 0), normal(shape, 1));
+            let id = BenchmarkId::new(format!("{name}/{threads}"), size);
+            group.bench_function(id, |b| {
+                b.iter_custom(|times| pool.install(|| time(operation, [&x, &y], times)));
+            });
+        };
+        for length in (14..=18).map(|power| 1 << power) {
+            run("add", length, |x, y| x + y, &[length]);
+            run("tanh", length, |x, _| x.tanh(), &[length]);
+        }
+        for width in [64_usize, 96, 128, 192, 256] {
+            run("product", width.pow(3), |x, y| x.matmul(y), &[width, width]);
+        }
+    }
+    group.finish();
+}
+
+#[cfg(feature = "threads")]
+fn time(operation: Operation2, operands: [&Value<f32>; 2], times: u64) -> std::time::Duration {
+    let mut tape = Tape::new();
+    let start = std::time::Instant::now();
+    for _ in 0..times {
+        let [x, y] = operands.map(|value| tape.constant(value.clone()));
+        black_box(operation(x, y));
+        tape.reset();
+    }
+    start.elapsed()
+}
+
+#[cfg(not(feature = "threads"))]
+fn threads(_: &mut Criterion) {}
+
+criterion_group! { name = benches; config = short(); targets = elementwise, orders, products, threads }
 criterion_main!(benches);

@@ -6,7 +6,7 @@
 use crate::Scalar;
 
 /// Slices shorter than this stay on one thread: handing half of one to another thread costs about as much as this
-/// takes. An estimate; benches/ can tell better.
+/// takes (`cargo bench --bench autodiff -- threads`).
 #[cfg(feature = "threads")]
 const WORTH_SPLITTING: usize = 1 << 15;
 

@@ -13,6 +13,9 @@ use ndarray_rand::rand_distr::{Distribution, StandardNormal};
 use rand::rngs::StdRng;
 
 use crate::taped::Taped;
+use clock::{Clock, Part};
+
+pub mod clock;
 
 const RATE: f64 = 1e-3;
 const BETAS: [f64; 2] = [0.9, 0.999];
@@ -31,6 +34,8 @@ pub struct ByHand {
     sums: Vec<f32>,
     steps: i32,
     rng: StdRng,
+    /// What each part has taken so far.
+    pub clock: Clock,
 }
 
 /// Y = f(X Wᵀ + b), with f = ReLU in a hidden layer.
@@ -78,35 +83,48 @@ impl Learnt {
 }
 
 impl Layer {
-    fn forward(&mut self, x: ArrayView2<'_, f32>) {
+    fn forward(&mut self, x: ArrayView2<'_, f32>, clock: &mut Clock) {
         let (weight, y) = (self.weight.value.t(), &mut self.output);
-        product(1.0, x, weight, 0.0, &mut y.view_mut());
+        clock.time(Part::ForwardProducts, || {
+            product(1.0, x, weight, 0.0, &mut y.view_mut());
+        });
         let bias = slice(&self.bias.value);
-        if self.hidden {
-            update_rows(slice_mut(y), bias, |a, b| {
-                let a = a + b;
-                if a <= 0.0 { 0.0 } else { a }
-            });
-        } else {
-            update_rows(slice_mut(y), bias, |a, b| a + b);
-        }
+        clock.time(Part::ForwardLoops, || {
+            if self.hidden {
+                update_rows(slice_mut(y), bias, |a, b| {
+                    let a = a + b;
+                    if a <= 0.0 { 0.0 } else { a }
+                });
+            } else {
+                update_rows(slice_mut(y), bias, |a, b| a + b);
+            }
+        });
     }
 
     /// From the output's cotangent to the gradients, and to the cotangent of X where it is asked for.
-    fn backward(&mut self, x: ArrayView2<'_, f32>, x_cotangent: Option<&mut Array2<f32>>) {
+    fn backward(
+        &mut self,
+        x: ArrayView2<'_, f32>,
+        x_cotangent: Option<&mut Array2<f32>>,
+        clock: &mut Clock,
+    ) {
         let a = &mut self.cotangent;
-        if self.hidden {
-            let gate = |g, y| if y <= 0.0 { 0.0 } else { g };
-            update(slice_mut(a), slice(&self.output), gate);
-        }
-        let gradient = &mut self.weight.gradient;
-        product(1.0, a.t(), x, 0.0, &mut gradient.view_mut());
-        let gradient = slice_mut(&mut self.bias.gradient);
-        fold_columns(slice(a), 0.0, gradient, |sum, g| sum + g);
-        if let Some(cotangent) = x_cotangent {
-            let weight = self.weight.value.view();
-            product(1.0, a.view(), weight, 0.0, &mut cotangent.view_mut());
-        }
+        clock.time(Part::BackwardLoops, || {
+            if self.hidden {
+                let gate = |g, y| if y <= 0.0 { 0.0 } else { g };
+                update(slice_mut(a), slice(&self.output), gate);
+            }
+            let gradient = slice_mut(&mut self.bias.gradient);
+            fold_columns(slice(a), 0.0, gradient, |sum, g| sum + g);
+        });
+        clock.time(Part::BackwardProducts, || {
+            let gradient = &mut self.weight.gradient;
+            product(1.0, a.t(), x, 0.0, &mut gradient.view_mut());
+            if let Some(cotangent) = x_cotangent {
+                let weight = self.weight.value.view();
+                product(1.0, a.view(), weight, 0.0, &mut cotangent.view_mut());
+            }
+        });
     }
 }
 
@@ -140,15 +158,19 @@ impl ByHand {
             sums: vec![0.0; batch],
             steps: 0,
             rng: stream(1, "noise", 0),
+            clock: Clock::default(),
         }
     }
 
     /// One step; returns the loss before it.
     pub fn step(&mut self, x: ArrayView2<'_, f32>) -> f32 {
-        for noise in &mut self.noise {
-            let draw: f64 = StandardNormal.sample(&mut self.rng);
-            *noise = draw as f32;
-        }
+        let (noise, rng) = (&mut self.noise, &mut self.rng);
+        self.clock.time(Part::Noise, || {
+            for noise in noise {
+                let draw: f64 = StandardNormal.sample(rng);
+                *noise = draw as f32;
+            }
+        });
         let loss = self.forward(x);
         self.backward(x);
         self.adam();
@@ -163,12 +185,14 @@ impl ByHand {
         self.latent[0] = z;
         let logits = &self.layers.last().expect("a decoder").output;
         let data = x.to_slice().expect("in standard layout");
-        row_sums(data, slice(logits), &mut self.sums, |x, a| {
-            let likely = if a > 0.0 { 1.0 } else { 0.0 };
-            (x - likely) * a - ln_1p_unit(exp(-a.abs()))
-        });
-        let reconstruction: f32 = self.sums.iter().sum();
-        (kl - reconstruction) / x.nrows() as f32
+        self.clock.time(Part::ForwardLoops, || {
+            row_sums(data, slice(logits), &mut self.sums, |x, a| {
+                let likely = if a > 0.0 { 1.0 } else { 0.0 };
+                (x - likely) * a - ln_1p_unit(exp(-a.abs()))
+            });
+            let reconstruction: f32 = self.sums.iter().sum();
+            (kl - reconstruction) / x.nrows() as f32
+        })
     }
 
     fn forward_layers(&mut self, range: std::ops::Range<usize>, input: ArrayView2<'_, f32>) {
@@ -178,7 +202,7 @@ impl ByHand {
                 [.., previous] if index > range.start => previous.output.view(),
                 _ => input,
             };
-            layer[0].forward(x);
+            layer[0].forward(x, &mut self.clock);
         }
     }
 
@@ -188,16 +212,18 @@ impl ByHand {
         let q = slice(&self.layers[self.encoder - 1].output).chunks_exact(2 * width);
         let noise = slice(&self.noise).chunks_exact(width);
         let z = slice_mut(&mut self.latent[0]).chunks_exact_mut(width);
-        let mut kl = 0.0;
-        for ((q, e), z) in q.zip(noise).zip(z) {
-            let (mu, s) = q.split_at(width);
-            let mut sum = [0.0];
-            row_sums(mu, s, &mut sum, |mu, s| 0.5 * (mu * mu + (expm1(s) - s)));
-            kl += sum[0];
-            zip(s, e, z, |s, e| exp(0.5 * s) * e);
-            update(z, mu, |offset, mu| mu + offset);
-        }
-        kl
+        self.clock.time(Part::ForwardLoops, || {
+            let mut kl = 0.0;
+            for ((q, e), z) in q.zip(noise).zip(z) {
+                let (mu, s) = q.split_at(width);
+                let mut sum = [0.0];
+                row_sums(mu, s, &mut sum, |mu, s| 0.5 * (mu * mu + (expm1(s) - s)));
+                kl += sum[0];
+                zip(s, e, z, |s, e| exp(0.5 * s) * e);
+                update(z, mu, |offset, mu| mu + offset);
+            }
+            kl
+        })
     }
 
     fn backward(&mut self, x: ArrayView2<'_, f32>) {
@@ -205,12 +231,10 @@ impl ByHand {
         let last = self.layers.last_mut().expect("a decoder");
         let data = x.to_slice().expect("in standard layout");
         let score = move |x, a| weight * (sigmoid(a) - x);
-        zip(
-            data,
-            slice(&last.output),
-            slice_mut(&mut last.cotangent),
-            score,
-        );
+        self.clock.time(Part::BackwardLoops, || {
+            let (logits, cotangent) = (slice(&last.output), slice_mut(&mut last.cotangent));
+            zip(data, logits, cotangent, score);
+        });
         let [z, mut z_cotangent] = std::mem::take(&mut self.latent);
         let decoder = self.encoder..self.layers.len();
         self.backward_layers(decoder, z.view(), Some(&mut z_cotangent));
@@ -229,9 +253,10 @@ impl ByHand {
             let (before, layer) = self.layers.split_at_mut(index);
             match before {
                 [.., previous] if index > range.start => {
-                    layer[0].backward(previous.output.view(), Some(&mut previous.cotangent));
+                    let cotangent = Some(&mut previous.cotangent);
+                    layer[0].backward(previous.output.view(), cotangent, &mut self.clock);
                 }
-                _ => layer[0].backward(input, cotangent.take()),
+                _ => layer[0].backward(input, cotangent.take(), &mut self.clock),
             }
         }
     }
@@ -244,23 +269,27 @@ impl ByHand {
         let q_cotangent = slice_mut(&mut layer.cotangent).chunks_exact_mut(2 * width);
         let noise = slice(&self.noise).chunks_exact(width);
         let z_cotangent = slice(&self.latent[1]).chunks_exact(width);
-        for (((q, q_bar), e), z_bar) in q.zip(q_cotangent).zip(noise).zip(z_cotangent) {
-            let ((mu, s), (mu_bar, s_bar)) = (q.split_at(width), q_bar.split_at_mut(width));
-            zip(z_bar, mu, mu_bar, move |z_bar, mu| z_bar + weight * mu);
-            zip(s, e, s_bar, |s, e| 0.5 * (exp(0.5 * s) * e));
-            update(s_bar, z_bar, |s_bar, z_bar| s_bar * z_bar);
-            update(s_bar, s, move |s_bar, s| s_bar + weight * (0.5 * expm1(s)));
-        }
+        self.clock.time(Part::BackwardLoops, || {
+            for (((q, q_bar), e), z_bar) in q.zip(q_cotangent).zip(noise).zip(z_cotangent) {
+                let ((mu, s), (mu_bar, s_bar)) = (q.split_at(width), q_bar.split_at_mut(width));
+                zip(z_bar, mu, mu_bar, move |z_bar, mu| z_bar + weight * mu);
+                zip(s, e, s_bar, |s, e| 0.5 * (exp(0.5 * s) * e));
+                update(s_bar, z_bar, |s_bar, z_bar| s_bar * z_bar);
+                update(s_bar, s, move |s_bar, s| s_bar + weight * (0.5 * expm1(s)));
+            }
+        });
     }
 
     fn adam(&mut self) {
         self.steps += 1;
         let rate = (RATE / (1.0 - BETAS[0].powi(self.steps))) as f32;
         let scale = (1.0 / (1.0 - BETAS[1].powi(self.steps)).sqrt()) as f32;
-        for layer in &mut self.layers {
-            layer.weight.adam(rate, scale);
-            layer.bias.adam(rate, scale);
-        }
+        self.clock.time(Part::Adam, || {
+            for layer in &mut self.layers {
+                layer.weight.adam(rate, scale);
+                layer.bias.adam(rate, scale);
+            }
+        });
     }
 
     /// Weights and biases, in the order of [`Parameters`].

@@ -40,6 +40,13 @@ impl Taped {
         }
     }
 
+    /// With L samples of z for each datum.
+    #[allow(dead_code, reason = "not every bench asks for it")]
+    pub fn with_samples(self, samples: usize) -> Self {
+        let vae = self.vae.with_samples(samples);
+        Self { vae, ..self }
+    }
+
     /// One step; returns the loss before it.
     pub fn step(&mut self, x: &Value<f32>) -> f32 {
         let (vae, rng) = (&self.vae, &mut self.rng);

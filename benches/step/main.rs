@@ -6,7 +6,11 @@
 //!
 //! prints `elbo,<threads>,<batch>,<layers>,<median ms>,<min ms>`, the first fifth of the steps left out; with
 //! `--by-hand` the name is `by-hand` and the step is the one of `benches/by_hand`; with `--memory` the last two are the
-//! peak of the resident memory and what was resident before the model was made, in MiB.
+//! peak of the resident memory and what was resident before the model was made, in MiB. `--samples L` draws L samples
+//! of z for each datum.
+//!
+//! Two more modes, for the notes: `--parts` prints what each part of the step takes, beside the processor's peak, and
+//! `--growth` how time and memory grow, as a table of comma-separated values.
 
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -17,7 +21,12 @@ use elbo::autodiff::{Tape, Value};
 use elbo::distributions::noise::{standard_uniform, stream};
 use taped::Taped;
 
+#[path = "../by_hand/mod.rs"]
 mod by_hand;
+mod growth;
+mod machine;
+mod parts;
+#[path = "../taped/mod.rs"]
 mod taped;
 
 struct Arguments {
@@ -25,8 +34,18 @@ struct Arguments {
     layers: String,
     steps: usize,
     threads: usize,
+    samples: usize,
     by_hand: bool,
     memory: bool,
+    mode: Mode,
+}
+
+/// What is printed.
+#[derive(PartialEq)]
+enum Mode {
+    Line,
+    Parts,
+    Growth,
 }
 
 impl Arguments {
@@ -36,8 +55,10 @@ impl Arguments {
             layers: "784-400-20".to_owned(),
             steps: 100,
             threads: 1,
+            samples: 1,
             by_hand: false,
             memory: false,
+            mode: Mode::Line,
         };
         while let Some(name) = arguments.next() {
             let mut value = || {
@@ -50,14 +71,20 @@ impl Arguments {
                 "--layers" => parsed.layers = value()?,
                 "--steps" => parsed.steps = positive(&value()?)?,
                 "--threads" => parsed.threads = positive(&value()?)?,
+                "--samples" => parsed.samples = positive(&value()?)?,
                 "--by-hand" => parsed.by_hand = true,
                 "--memory" => parsed.memory = true,
-                // Cargo's.
-                "--bench" => {}
+                "--parts" => parsed.mode = Mode::Parts,
+                "--growth" => parsed.mode = Mode::Growth,
+                // Cargo's, and Criterion's for the other benches.
+                "--bench" | "--quick" => {}
                 _ => return Err(format!("{name}: no such option")),
             }
         }
-        Ok(parsed)
+        match parsed.by_hand && parsed.samples > 1 {
+            true => Err("--by-hand draws one sample".to_owned()),
+            false => Ok(parsed),
+        }
     }
 
     fn widths(&self) -> Result<Vec<usize>, String> {
@@ -93,19 +120,26 @@ fn main() -> ExitCode {
 fn run() -> Result<(), String> {
     let arguments = Arguments::parse(std::env::args().skip(1))?;
     let widths = arguments.widths()?;
+    if arguments.mode == Mode::Growth {
+        return growth::print(arguments.threads);
+    }
     use_threads(arguments.threads)?;
     let before = resident("VmRSS:");
     let x = data(arguments.batch, widths[0]);
     // Not where memory is measured: the check holds both models at once.
-    if !arguments.memory {
+    if !arguments.memory && arguments.samples == 1 {
         by_hand::assert_same_step(&widths, &x);
+    }
+    if arguments.mode == Mode::Parts {
+        parts::print(&widths, &x, arguments.steps);
+        return Ok(());
     }
     let times = if arguments.by_hand {
         let mut model = ByHand::new(&widths, arguments.batch);
         let x = x.view().into_dimensionality().expect("a matrix");
         time(arguments.steps, || model.step(x))
     } else {
-        let mut model = Taped::new(&widths);
+        let mut model = Taped::new(&widths).with_samples(arguments.samples);
         time(arguments.steps, || model.step(&x))
     };
     let figures = if arguments.memory {
