@@ -1,5 +1,7 @@
 //! Where a step's time goes.
 
+#![allow(dead_code, reason = "only one of the benches reads it")]
+
 use std::time::{Duration, Instant};
 
 /// The parts of a step.

@@ -70,8 +70,7 @@ pub fn print(threads: usize) -> Result<(), String> {
 
 fn measure(point: &Point, threads: usize, memory: bool) -> Result<[f64; 2], String> {
     let widths: Vec<String> = point.widths.iter().map(usize::to_string).collect();
-    let steps =
-        (4e10 / operations(&point.widths, point.batch * point.samples)[1]).clamp(10.0, 400.0);
+    let steps = (4e10 / point.operations()[1]).clamp(10.0, 400.0);
     let steps = if memory { 5 } else { steps as usize };
     let numbers = [
         ("--batch", point.batch),
