@@ -1,4 +1,4 @@
-//! Densities with gradients: diagonal Gaussian, Bernoulli, categorical.
+//! Densities with gradients: diagonal Gaussian, Bernoulli, categorical; means of draws with their standard error.
 //!
 //! The last axis is one event: an array of shape (…, d) holds data of d dimensions, and every density,
 //! entropy and divergence is a sum over that axis, of shape (…), in nats. Never a mean: a mean over pixels
@@ -9,9 +9,11 @@
 
 mod bernoulli;
 mod categorical;
+mod estimate;
 mod gaussian;
 pub mod noise;
 
 pub use bernoulli::Bernoulli;
 pub use categorical::Categorical;
+pub use estimate::{Estimate, EstimateError};
 pub use gaussian::DiagonalGaussian;
