@@ -36,6 +36,7 @@ pub mod kl;
 mod lanes;
 pub mod nn;
 mod scalar;
+pub mod threads;
 pub mod train;
 pub mod vae;
 

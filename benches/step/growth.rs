@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use crate::parts::operations;
+#[cfg(feature = "simd")]
+use crate::machine;
+use crate::parts::{bytes, operations};
 
 /// The model at which all but one of them stay.
 const BATCH: usize = 128;
@@ -54,14 +56,21 @@ fn points() -> Vec<Point> {
 
 /// Prints a line for every point: each in two processes of its own, one for the time and one for the memory.
 pub fn print(threads: usize) -> Result<(), String> {
-    println!("axis,value,threads,operations,median ms,MiB");
+    println!("what grows,value,threads,operations,bytes,median ms,MiB");
+    #[cfg(feature = "simd")]
+    {
+        // What the processor does at most in a millisecond, in operations and in bytes.
+        let (peak, bandwidth) = (machine::peak() * 1e6, machine::bandwidth() * 1e6);
+        println!("processor,1,1,{peak:.0},{bandwidth:.0},1,0");
+    }
     for point in points() {
         let [ms, _] = measure(&point, threads, false)?;
         let [peak, start] = measure(&point, threads, true)?;
         let operations: f64 = point.operations().iter().sum();
+        let bytes = bytes(&point.widths, point.batch, point.samples);
         let (axis, value) = (point.axis, point.value);
         println!(
-            "{axis},{value},{threads},{operations:.0},{ms:.4},{:.2}",
+            "{axis},{value},{threads},{operations:.0},{bytes:.0},{ms:.4},{:.2}",
             peak - start
         );
     }

@@ -120,10 +120,10 @@ fn main() -> ExitCode {
 fn run() -> Result<(), String> {
     let arguments = Arguments::parse(std::env::args().skip(1))?;
     let widths = arguments.widths()?;
+    use_threads(arguments.threads)?;
     if arguments.mode == Mode::Growth {
         return growth::print(arguments.threads);
     }
-    use_threads(arguments.threads)?;
     let before = resident("VmRSS:");
     let x = data(arguments.batch, widths[0]);
     // Not where memory is measured: the check holds both models at once.
@@ -131,17 +131,19 @@ fn run() -> Result<(), String> {
         by_hand::assert_same_step(&widths, &x);
     }
     if arguments.mode == Mode::Parts {
-        parts::print(&widths, &x, arguments.steps);
+        elbo::threads::awake(|| parts::print(&widths, &x, arguments.steps));
         return Ok(());
     }
-    let times = if arguments.by_hand {
-        let mut model = ByHand::new(&widths, arguments.batch);
-        let x = x.view().into_dimensionality().expect("a matrix");
-        time(arguments.steps, || model.step(x))
-    } else {
-        let mut model = Taped::new(&widths).with_samples(arguments.samples);
-        time(arguments.steps, || model.step(&x))
-    };
+    let times = elbo::threads::awake(|| {
+        if arguments.by_hand {
+            let mut model = ByHand::new(&widths, arguments.batch);
+            let x = x.view().into_dimensionality().expect("a matrix");
+            time(arguments.steps, || model.step(x))
+        } else {
+            let mut model = Taped::new(&widths).with_samples(arguments.samples);
+            time(arguments.steps, || model.step(&x))
+        }
+    });
     let figures = if arguments.memory {
         [resident("VmHWM:")?, before?]
     } else {

@@ -1,6 +1,5 @@
 //! A set of grey images, as bytes.
 
-use std::array;
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Zip, s};
 use rand::Rng;
@@ -170,9 +169,8 @@ impl Images {
     ) {
         match binarisation {
             Binarisation::None => {
-                // One division per grey value, not one per pixel.
-                let grey: [T; 256] = array::from_fn(|byte| T::of(byte as f64 / 255.0));
-                self.fill(indices, batch, |pixel| grey[usize::from(pixel)]);
+                let white = T::of(255.0);
+                self.fill(indices, batch, move |pixel| T::of(f64::from(pixel)) / white);
             }
             Binarisation::Threshold => {
                 self.fill(indices, batch, |pixel| indicator(pixel >= 128));

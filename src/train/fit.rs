@@ -11,6 +11,7 @@ use crate::autodiff::{Tape, Var};
 use crate::data::{Binarisation, Dataset, Images};
 use crate::distributions::noise::stream;
 use crate::nn::{Adam, Bound, Model, Parameters};
+use crate::threads::awake;
 
 /// How to train.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,7 +125,7 @@ pub struct Task<'a, M> {
     pub settings: &'a Settings,
 }
 
-/// Trains with Adam. The same seed gives the same bits: every epoch's order and noise come from streams of
+/// Trains with Adam, on the threads of the pool that it is called in ([`awake`]). The same seed gives the same bits: every epoch's order and noise come from streams of
 /// their own, and evaluation draws from others.
 ///
 /// # Errors
@@ -133,6 +134,14 @@ pub struct Task<'a, M> {
 /// # Panics
 /// If the batch size is 0 or the images do not have the model's number of dimensions.
 pub fn fit<T: Scalar, M: Model<T>>(
+    task: Task<'_, M>,
+    parameters: &mut Parameters<T>,
+    tell: impl FnMut(Event<'_>),
+) -> Result<Vec<Epoch>, Diverged> {
+    awake(|| fit_awake(task, parameters, tell))
+}
+
+fn fit_awake<T: Scalar, M: Model<T>>(
     task: Task<'_, M>,
     parameters: &mut Parameters<T>,
     mut tell: impl FnMut(Event<'_>),

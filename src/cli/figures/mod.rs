@@ -1,6 +1,7 @@
 //! `elbo figures`: the figures of the notes, one file for each chapter that has some.
 
 mod background;
+mod costs;
 mod kl;
 mod variational;
 
@@ -37,10 +38,11 @@ pub struct Figure {
 type Draw = fn() -> Vec<Figure>;
 
 /// The chapters that have figures, in the order of the notes.
-const CHAPTERS: [(&str, Draw); 3] = [
+const CHAPTERS: [(&str, Draw); 4] = [
     ("background", background::figures),
     ("variational", variational::figures),
     ("kl", kl::figures),
+    ("costs", costs::figures),
 ];
 
 /// Work that takes longer than this tells how far it is.
