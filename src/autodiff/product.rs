@@ -86,8 +86,9 @@ mod backend {
 
         use super::*;
 
-        /// Multiplications and additions below which a product stays on one thread.
-        const WORTH_SPLITTING: usize = 1 << 21;
+        /// Multiplications and additions below which a product stays on one thread: some 10 µs of work
+        /// (`cargo bench --bench autodiff -- threads`).
+        const WORTH_SPLITTING: usize = 1 << 19;
 
         /// Parts end at a multiple of this: a whole vector of the widest kernels.
         const VECTOR: usize = 16;

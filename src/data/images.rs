@@ -1,6 +1,5 @@
 //! A set of grey images, as bytes.
 
-
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Zip, s};
 use rand::Rng;
 

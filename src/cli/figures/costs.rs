@@ -81,8 +81,8 @@ fn roofline(measured: &[Step]) -> Figure {
     let intensity = |step: &Step| step.operations / step.bytes;
     let panel = Panel::new(
         "",
-        Axis::log("operations per byte"),
-        Axis::log("10⁹ operations per second"),
+        Axis::log("operations per byte").range(0.1, 100.0),
+        Axis::log("10⁹ operations per second").range(5.0, 200.0),
     );
     let roof = measured.iter().filter(|step| step.grows == "processor");
     let panel = roof.fold(panel, |panel, processor| {

@@ -584,7 +584,8 @@ impl Panel {
         let mut x = self.x.shown(points().map(|point| point.0).chain(sides));
         let mut y = self.y.shown(points().map(|point| point.1).chain(feet));
         // Bars stand on the axis.
-        if self.y.range.is_none() && y.low < 0.0 && points().all(|(_, y)| *y >= 0.0) {
+        let free = self.y.range.is_none() && !self.y.logarithmic;
+        if free && y.low < 0.0 && points().all(|(_, y)| *y >= 0.0) {
             y.low = 0.0;
         }
         if self.same_scale {
