@@ -1,4 +1,4 @@
-//! Densities with gradients: diagonal Gaussian, Bernoulli, categorical.
+//! Densities with gradients: Gaussians with a diagonal or a full covariance, Bernoulli, categorical.
 //!
 //! The last axis is one event: an array of shape (…, d) holds data of d dimensions, and every density,
 //! entropy and divergence is a sum over that axis, of shape (…), in nats. Never a mean: a mean over pixels
@@ -10,8 +10,10 @@
 mod bernoulli;
 mod categorical;
 mod gaussian;
+mod multivariate;
 pub mod noise;
 
 pub use bernoulli::Bernoulli;
 pub use categorical::Categorical;
 pub use gaussian::DiagonalGaussian;
+pub use multivariate::{MultivariateGaussian, NoGaussian};
