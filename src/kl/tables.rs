@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ndarray::{ArrayD, Axis, IxDyn};
+use ndarray::{ArrayD, Axis, Dimension, IxDyn};
 
 use super::nodes::TOTAL;
 
