@@ -12,6 +12,7 @@ mod bernoulli;
 mod categorical;
 mod estimate;
 mod gaussian;
+mod limits;
 mod multivariate;
 pub mod noise;
 
