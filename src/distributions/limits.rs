@@ -6,16 +6,22 @@ use crate::autodiff::Var;
 /// e^-10⁴ is 0 in either precision, and so is 10⁴ e^-10⁴: for an entropy, a logit beyond it is as good as infinite.
 const CERTAIN: f64 = 1e4;
 
+/// x y with 0·(±∞) = 0: what has no weight does not count.
+pub fn weighed<T: Scalar>(weight: T, number: T) -> T {
+    if weight == T::zero() {
+        weight
+    } else {
+        weight * number
+    }
+}
+
 /// x log p, with 0·(-∞) = 0: what is not counted costs nothing, however impossible. x̄ = ȳ log p, and the cotangent of
 /// log p is ȳ x.
 pub fn weigh<'t, T: Scalar>(x: Var<'t, T>, log_p: Var<'t, T>) -> Var<'t, T> {
-    let product = |x: T, log_p: T| {
-        if x == T::zero() { x } else { x * log_p }
-    };
     x.zip_with(
         log_p,
         "weigh",
-        product,
+        weighed,
         |p| weigh(p.cotangent, p.input(1)),
         |p| p.cotangent * p.input(0),
     )

@@ -15,9 +15,12 @@ mod gaussian;
 mod limits;
 mod multivariate;
 pub mod noise;
+mod special;
 
 pub use bernoulli::Bernoulli;
 pub use categorical::Categorical;
 pub use estimate::{Estimate, EstimateError};
 pub use gaussian::DiagonalGaussian;
+pub(crate) use limits::weighed;
 pub use multivariate::{MultivariateGaussian, NoGaussian};
+pub use special::{ln_beta, ln_gamma};
