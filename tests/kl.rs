@@ -758,6 +758,12 @@ fn kl_categorical_where_a_class_is_impossible() {
         assert!(off < 0.01 * before, "{off:e} after {before:e}");
         before = off.max(1e-13);
     }
+    // A certain class, by a logit of ∞, against itself and against chances: KL = -log p of that class.
+    let sure = [0.0, f64::INFINITY, 1.0];
+    assert_eq!(at_logits(categorical, &sure, &sure).0, 0.0);
+    let (value, [a, b]) = at_logits(categorical, &sure, &[0.0, 0.0, 0.0]);
+    assert!((value - 3f64.ln()).abs() < 1e-15 && a == [0.0; 3], "{value} {a:?}");
+    assert!((b[1] + 2.0 / 3.0).abs() < 1e-15, "{b:?}");
     // What is not a number is not taken for an impossible class.
     assert!(
         at_logits(categorical, &[0.3, f64::NAN], &[0.1, 0.6])
