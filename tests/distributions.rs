@@ -6,7 +6,9 @@
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Value, Var};
 use elbo::distributions::noise::{standard_normal, standard_uniform, stream};
-use elbo::distributions::{Bernoulli, Categorical, DiagonalGaussian};
+use elbo::distributions::{
+    Bernoulli, Categorical, DiagonalGaussian, MultivariateGaussian, NoGaussian,
+};
 use elbo::kl;
 use ndarray::{Array2, ArrayD, Axis, IxDyn, arr1, arr2};
 use rand::rngs::StdRng;
@@ -1030,4 +1032,304 @@ fn kl_is_the_difference_of_cross_entropy_and_entropy_on_average() {
     let variance = log_ratio.mapv(|r| (r - mean).powi(2)).sum() / n as f64;
     let exact = kl::gaussian_diagonal(&q, &p).item();
     assert!((mean - exact).abs() < 4.0 * (variance / n as f64).sqrt());
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// The Gaussian with a full covariance
+
+/// A random mean and a random well-conditioned covariance of k dimensions.
+fn full_gaussian(rng: &mut StdRng, k: usize) -> (ArrayD<f64>, ArrayD<f64>) {
+    let a = Array2::from_shape_simple_fn((k, k), || rng.random_range(-1.0..1.0));
+    let covariance = a.dot(&a.t()) + Array2::<f64>::eye(k) * 0.2;
+    (random(rng, &[k]), covariance.into_dyn())
+}
+
+fn multivariate<'t>(v: &[Var<'t, f64>]) -> MultivariateGaussian<'t, f64> {
+    MultivariateGaussian::from_covariance(v[0], v[1]).unwrap()
+}
+
+#[test]
+fn multivariate_of_a_diagonal_covariance_is_the_diagonal_gaussian() {
+    let mut rng = rng(71);
+    for (k, batch) in [(1, vec![]), (3, vec![5]), (2, vec![4, 3])] {
+        let (mu, s) = (random(&mut rng, &[k]), random(&mut rng, &[k]));
+        let shape = [batch.as_slice(), &[k]].concat();
+        let (z, noise) = (random(&mut rng, &shape), random(&mut rng, &shape));
+        let tape = Tape::new();
+        let covariance = Array2::from_diag(&s.mapv(f64::exp).into_shape_with_order(k).unwrap());
+        let full = multivariate(&[tape.constant(mu.clone()), tape.constant(covariance)]);
+        let diagonal = gaussian(tape.constant(mu), tape.constant(s));
+        let (z, noise) = (tape.constant(z), tape.constant(noise));
+        for (found, expected) in [
+            (full.log_density(z), diagonal.log_density(z)),
+            (full.sample(noise), diagonal.sample(noise)),
+            (full.entropy(), diagonal.entropy()),
+        ] {
+            let (found, expected) = (found.value(), expected.value());
+            assert_eq!(found.shape(), expected.shape());
+            for (&found, &expected) in found.iter().zip(&expected) {
+                assert_relative("full = diagonal", found, expected, 1e-13);
+            }
+        }
+    }
+}
+
+#[test]
+fn multivariate_density_integrates_to_one_and_to_minus_its_entropy() {
+    let mut rng = rng(72);
+    for _ in 0..5 {
+        let (mu, sigma) = full_gaussian(&mut rng, 2);
+        let tape = Tape::new();
+        let q = multivariate(&[tape.constant(mu.clone()), tape.constant(sigma.clone())]);
+        // The trapezium rule over 10 deviations to each side.
+        let [(x, dx), (y, dy)] = [0, 1].map(|j| {
+            let width = 10.0 * sigma[[j, j]].sqrt();
+            grid(mu[j] - width, mu[j] + width, 301)
+        });
+        let points = Array2::from_shape_fn((301 * 301, 2), |(i, j)| match j {
+            0 => x[i / 301],
+            _ => y[i % 301],
+        });
+        let log_q = q.log_density(tape.constant(points.clone())).value();
+        let integral = |f: &dyn Fn(usize) -> f64| -> f64 {
+            (0..log_q.len()).map(|i| log_q[i].exp() * f(i)).sum::<f64>() * dx * dy
+        };
+        assert_relative("mass", integral(&|_| 1.0), 1.0, 1e-10);
+        assert_relative(
+            "entropy",
+            -integral(&|i| log_q[i]),
+            q.entropy().item(),
+            1e-10,
+        );
+        for (a, b) in [(0, 0), (0, 1), (1, 1)] {
+            let moment = |i: usize| (points[[i, a]] - mu[a]) * (points[[i, b]] - mu[b]);
+            let scale = (sigma[[a, a]] * sigma[[b, b]]).sqrt();
+            let off = (integral(&moment) - sigma[[a, b]]) / scale;
+            assert!(off.abs() <= 1e-10, "covariance: {off:e}");
+        }
+    }
+}
+
+#[test]
+fn multivariate_sampler_draws_from_the_density() {
+    // Standardised draws have mean 0 and covariance I, and the log-density's mean is minus the entropy.
+    let mut rng = rng(73);
+    let n = 100_000;
+    for k in [1, 2, 4] {
+        let (mu, sigma) = full_gaussian(&mut rng, k);
+        let tape = Tape::new();
+        let mean = tape.constant(mu).broadcast_to(&[n, k]);
+        let q = multivariate(&[mean, tape.constant(sigma.clone())]);
+        let z = q.draw(&mut rng);
+        let centred = (z - mean)
+            .value()
+            .into_owned()
+            .into_dimensionality()
+            .unwrap();
+        let centred: Array2<f64> = centred;
+        for i in 0..k {
+            let off = centred.column(i).sum() / (n as f64 * sigma[[i, i]]).sqrt();
+            assert!(off.abs() <= 4.0, "mean: {off} standard errors");
+            for j in 0..=i {
+                let found = centred.column(i).dot(&centred.column(j)) / n as f64;
+                // Var(z_i z_j) = Σ_ii Σ_jj + Σ_ij².
+                let variance = sigma[[i, i]] * sigma[[j, j]] + sigma[[i, j]].powi(2);
+                let off = (found - sigma[[i, j]]) / (variance / n as f64).sqrt();
+                assert!(off.abs() <= 4.0, "covariance: {off} standard errors");
+            }
+        }
+        // Var log q = k/2.
+        let off = q.log_density(z).value().sum() / n as f64 + q.entropy().value().sum() / n as f64;
+        let off = off / (k as f64 / 2.0 / n as f64).sqrt();
+        assert!(off.abs() <= 4.0, "entropy: {off} standard errors");
+    }
+}
+
+#[test]
+fn multivariate_passes_the_gradient_check_at_both_orders() {
+    let mut rng = rng(74);
+    for k in [1, 2, 3] {
+        let (mu, sigma) = full_gaussian(&mut rng, k);
+        let inputs = [mu, sigma, random(&mut rng, &[2, k])];
+        // The checker moves one entry at a time: half of it goes to the mirrored place.
+        fn symmetric<'t>(v: &[Var<'t, f64>]) -> MultivariateGaussian<'t, f64> {
+            multivariate(&[v[0], (v[1] + v[1].t()) * 0.5])
+        }
+        check("multivariate", &inputs, |v| symmetric(v).log_density(v[2]));
+        check("multivariate", &inputs, |v| symmetric(v).sample(v[2]));
+        check("multivariate", &inputs[..2], |v| symmetric(v).entropy());
+        check("multivariate", &inputs[..2], |v| symmetric(v).covariance());
+    }
+}
+
+#[test]
+fn multivariate_refuses_what_is_no_covariance_and_no_factor() {
+    let mean = || ndarray::Array1::<f64>::zeros(2);
+    let covariance = |rows: [[f64; 2]; 2]| {
+        let tape = Tape::new();
+        MultivariateGaussian::from_covariance(tape.constant(mean()), tape.constant(arr2(&rows)))
+            .map(|_| ())
+            .unwrap_err()
+    };
+    let factor = |rows: [[f64; 2]; 2]| {
+        let tape = Tape::new();
+        MultivariateGaussian::from_factor(tape.constant(mean()), tape.constant(arr2(&rows)))
+            .map(|_| ())
+            .unwrap_err()
+    };
+    let singular = covariance([[1.0, 1.0], [1.0, 1.0]]);
+    assert!(matches!(singular, NoGaussian::NotPositiveDefinite(reason) if reason.pivot == 1));
+    let asymmetric = covariance([[1.0, 0.3], [0.2, 1.0]]);
+    assert!(matches!(
+        asymmetric,
+        NoGaussian::NotSymmetric {
+            row: 1,
+            column: 0,
+            ..
+        }
+    ));
+    let nan = covariance([[1.0, f64::NAN], [f64::NAN, 1.0]]);
+    assert!(matches!(nan, NoGaussian::NotPositiveDefinite(reason) if reason.value.is_nan()));
+    let upper = factor([[1.0, 0.3], [0.0, 1.0]]);
+    assert!(matches!(
+        upper,
+        NoGaussian::NotLowerTriangular {
+            row: 0,
+            column: 1,
+            ..
+        }
+    ));
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let error = factor([[1.0, 0.0], [0.3, bad]]);
+        assert!(
+            matches!(error, NoGaussian::DiagonalNotPositive { row: 1, .. }),
+            "{error}"
+        );
+    }
+    for error in [singular, asymmetric, nan, upper] {
+        assert!(error.to_string().contains("expected"), "{error}");
+    }
+}
+
+/// Every entry the same number, -∞ included; NaN is none.
+fn assert_entries(what: &str, found: &ArrayD<f64>, expected: &[f64]) {
+    assert_eq!(found.len(), expected.len(), "{what}: {found}");
+    for (found, expected) in found.iter().zip(expected) {
+        let same = found == expected || (found - expected).abs() < 1e-14;
+        assert!(same, "{what}: {found} is not {expected}");
+    }
+}
+
+#[test]
+fn bernoulli_that_is_certain_has_its_limits() {
+    let inf = f64::INFINITY;
+    // Each coin shows 1, then 0.
+    let logits = arr2(&[[inf], [inf], [-inf], [-inf], [0.0]]).into_dyn();
+    let x = arr2(&[[1.0], [0.0], [1.0], [0.0], [1.0]]).into_dyn();
+    let inputs = [logits.clone(), x];
+    let half = 0.5f64.ln();
+    let log_p = at(&inputs, bernoulli_density);
+    assert_entries("log p", &log_p, &[0.0, -inf, -inf, 0.0, half]);
+    let slopes = slopes_at(&inputs, bernoulli_density);
+    assert_entries("∂a", &slopes[0].to_owned(), &[0.0, -1.0, 1.0, 0.0, 0.5]);
+    let entropy = at(&inputs[..1], bernoulli_entropy);
+    assert_entries("H", &entropy, &[0.0, 0.0, 0.0, 0.0, -half]);
+    let slope = slopes_at(&inputs[..1], bernoulli_entropy);
+    assert_entries("∂H", &slope[0].to_owned(), &[0.0; 5]);
+    let mean = at(&inputs[..1], |v| Bernoulli { logits: v[0] }.mean());
+    assert_entries("mean", &mean, &[1.0, 1.0, 0.0, 0.0, 0.5]);
+    // Many coins in a row, as in training: one that is impossible makes the whole row impossible.
+    let row = |x: f64| {
+        let logits = ArrayD::from_elem(IxDyn(&[2, 784]), inf);
+        at(
+            &[logits, ArrayD::from_elem(IxDyn(&[2, 784]), x)],
+            bernoulli_density,
+        )
+    };
+    assert_entries("rows", &row(1.0), &[0.0, 0.0]);
+    assert_entries("rows", &row(0.0), &[-inf, -inf]);
+    // A NaN is no limit: it is seen.
+    let nan = ArrayD::from_elem(IxDyn(&[1]), f64::NAN);
+    for x in [0.0, 0.5, 1.0] {
+        let x = ArrayD::from_elem(IxDyn(&[1]), x);
+        assert!(at(&[nan.clone(), x], bernoulli_density).sum().is_nan());
+    }
+    assert!(at(&[nan], bernoulli_entropy).sum().is_nan());
+}
+
+#[test]
+fn bernoulli_that_is_certain_in_single_precision() {
+    let tape = Tape::new();
+    let logits = tape.variable(arr1(&[f32::INFINITY, f32::NEG_INFINITY]));
+    let x = tape.constant(arr1(&[1.0f32, 0.0]));
+    let coins = Bernoulli { logits };
+    let both = coins.log_density(x) + coins.entropy();
+    assert_eq!(both.item(), 0.0);
+    assert!(tape.gradients(both).wrt(logits).iter().all(|g| *g == 0.0));
+}
+
+#[test]
+fn categorical_with_impossible_and_certain_classes_has_its_limits() {
+    let inf = f64::INFINITY;
+    let log = |p: f64| p.ln();
+    for (logits, p) in [
+        (vec![-inf, 0.0, log(3.0)], vec![0.0, 0.25, 0.75]),
+        (vec![-inf, -inf, 5.0], vec![0.0, 0.0, 1.0]),
+        (vec![inf, 0.0, -inf], vec![1.0, 0.0, 0.0]),
+        (vec![inf, 7.0, inf], vec![0.5, 0.0, 0.5]),
+        (vec![-inf, -inf], vec![0.5, 0.5]),
+    ] {
+        let k = p.len();
+        let logits = arr1(&logits).into_dyn();
+        let what = format!("{logits}");
+        let found = at(std::slice::from_ref(&logits), |v| {
+            Categorical { logits: v[0] }.probabilities()
+        });
+        assert_entries(&what, &found, &p);
+        for class in 0..k {
+            let mut x = ArrayD::zeros(IxDyn(&[k]));
+            x[[class]] = 1.0;
+            let inputs = [logits.clone(), x.clone()];
+            assert_entries(&what, &at(&inputs, categorical_density), &[log(p[class])]);
+            // x - p.
+            let expected: Vec<f64> = x.iter().zip(&p).map(|(x, p)| x - p).collect();
+            let slopes = slopes_at(&inputs, categorical_density);
+            assert_entries(&what, &slopes[0].to_owned(), &expected);
+        }
+        let inputs = std::slice::from_ref(&logits);
+        let terms = p.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln());
+        let entropy: f64 = terms.sum();
+        assert_entries(&what, &at(inputs, categorical_entropy), &[entropy]);
+        // -p (log p + H), and 0 where p is.
+        let slope = |p: &f64| match *p {
+            0.0 => 0.0,
+            p => -p * (p.ln() + entropy),
+        };
+        let expected: Vec<f64> = p.iter().map(slope).collect();
+        let found = slopes_at(inputs, categorical_entropy);
+        assert_entries(&what, &found[0].to_owned(), &expected);
+    }
+    // One lane of a batch does not touch the others, and a NaN is seen.
+    let logits = arr2(&[[inf, 0.0], [f64::NAN, inf], [0.0, 0.0]]).into_dyn();
+    let log_p = at(&[logits], |v| {
+        Categorical { logits: v[0] }.log_probabilities()
+    });
+    assert_eq!((log_p[[0, 0]], log_p[[0, 1]]), (0.0, -inf));
+    assert!(log_p[[1, 0]].is_nan() && log_p[[1, 1]].is_nan());
+    assert!((log_p[[2, 0]] - 0.5f64.ln()).abs() < 1e-15);
+}
+
+#[test]
+fn categorical_with_an_impossible_class_has_second_derivatives() {
+    // The Hessian of the entropy at p = (0, ½, ½) is that of a fair coin, with a row of zeros.
+    let tape = Tape::new();
+    let logits = tape.variable(arr1(&[f64::NEG_INFINITY, 0.0, 0.0]));
+    let slopes = tape.differentiable_gradients(Categorical { logits }.entropy());
+    let direction = tape.constant(arr1(&[1.0, 1.0, -1.0]));
+    let product = tape.gradients((slopes.wrt(logits) * direction).sum());
+    assert_entries(
+        "Hessian",
+        &product.wrt(logits).to_owned(),
+        &[0.0, -0.5, 0.5],
+    );
 }

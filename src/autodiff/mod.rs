@@ -9,7 +9,7 @@ mod tape;
 
 pub(crate) use gradients::Lender;
 pub use gradients::{DifferentiableGradients, Gradients};
-pub use ops::{Mask, broadcast_shape, top_k_mask};
+pub use ops::{Mask, NotPositiveDefinite, broadcast_shape, top_k_mask};
 pub(crate) use ops::{relu, sigmoid, softplus};
 pub use product::product;
 pub use tape::{IntoValue, Pullback, Tape, Value, Var};

@@ -5,15 +5,18 @@
 
 mod activation;
 mod arithmetic;
+mod cholesky;
 mod elementwise;
 mod matmul;
 mod power;
 mod reduce;
 mod select;
 mod shape;
+mod triangular;
 mod window;
 
 pub(crate) use activation::{relu, sigmoid, softplus};
+pub use cholesky::NotPositiveDefinite;
 pub use select::{Mask, top_k_mask};
 pub use shape::broadcast_shape;
 
