@@ -1,6 +1,7 @@
 //! The command line.
 
 mod evaluate;
+mod figures;
 mod model;
 mod options;
 mod output;
@@ -43,6 +44,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     Sample(sample::Sample),
     Reconstruct(reconstruct::Reconstruct),
+    Figures(figures::Figures),
 }
 
 /// Parses the arguments and runs the command that they name.
@@ -57,6 +59,7 @@ pub fn run() -> Result<()> {
         Command::Evaluate(command) => command.run(),
         Command::Sample(command) => command.run(),
         Command::Reconstruct(command) => command.run(),
+        Command::Figures(command) => command.run(),
     }
 }
 

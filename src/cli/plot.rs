@@ -1,13 +1,16 @@
 //! Plots, written as SVG: vector graphics that any browser shows, in the size of the page.
 //!
-//! The few shapes that the two plots need are written by hand: coordinates keep their decimals (a curve of a thousand
+//! The few shapes that the plots need are written by hand: coordinates keep their decimals (a curve of a thousand
 //! epochs is smooth), ten thousand points stay small, and the text flows in whatever font is there.
 
 mod axis;
+mod chart;
+mod contour;
 mod curve;
 mod scatter;
 mod svg;
 
+pub use chart::{Axis, Chart, Panel, colors};
 pub use curve::{Epoch, Terms, training_curve};
 pub use scatter::latent_scatter;
 pub use svg::Escaped;

@@ -1,4 +1,5 @@
-//! Densities with gradients: Gaussians with a diagonal or a full covariance, Bernoulli, categorical.
+//! Densities with gradients: Gaussians with a diagonal or a full covariance, Bernoulli, categorical; means of draws
+//! with their standard error.
 //!
 //! The last axis is one event: an array of shape (…, d) holds data of d dimensions, and every density,
 //! entropy and divergence is a sum over that axis, of shape (…), in nats. Never a mean: a mean over pixels
@@ -9,11 +10,13 @@
 
 mod bernoulli;
 mod categorical;
+mod estimate;
 mod gaussian;
 mod multivariate;
 pub mod noise;
 
 pub use bernoulli::Bernoulli;
 pub use categorical::Categorical;
+pub use estimate::{Estimate, EstimateError};
 pub use gaussian::DiagonalGaussian;
 pub use multivariate::{MultivariateGaussian, NoGaussian};

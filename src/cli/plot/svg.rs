@@ -134,6 +134,37 @@ impl Svg {
         ));
     }
 
+    /// The same, readable on whatever lines it lies on.
+    pub fn label(&mut self, (x, y): (f64, f64), anchor: Anchor, text: &str) {
+        let (x, y, anchor, text) = (Number(x), Number(y), anchor.name(), Escaped(text));
+        self.push(format_args!(
+            r##"<text x="{x}" y="{y}" dy="0.35em" text-anchor="{anchor}" font-size="0.93em" fill="{INK}" stroke="#ffffff" stroke-width="4" stroke-linejoin="round" paint-order="stroke">{text}</text>"##
+        ));
+    }
+
+    /// A line of bold text that begins at a place.
+    pub fn heading(&mut self, (x, y): (f64, f64), text: &str) {
+        let (x, y, text) = (Number(x), Number(y), Escaped(text));
+        self.push(format_args!(
+            r#"<text x="{x}" y="{y}" dy="0.35em" font-weight="bold" fill="{INK}">{text}</text>"#
+        ));
+    }
+
+    /// A filled outline.
+    pub fn filled(&mut self, outline: &[(f64, f64)], color: &str, opacity: f64) {
+        let mut path = String::new();
+        for (i, &(x, y)) in outline.iter().enumerate() {
+            let command = if i == 0 { 'M' } else { 'L' };
+            append(
+                &mut path,
+                format_args!("{command}{} {}", Number(x), Number(y)),
+            );
+        }
+        self.push(format_args!(
+            r#"<path d="{path}Z" fill="{color}" opacity="{opacity}"/>"#
+        ));
+    }
+
     /// A word that stays readable on a crowd of dots, `size` times as large as other text.
     pub fn tag(&mut self, (x, y): (f64, f64), size: f64, text: &str) {
         let (x, y, text) = (Number(x), Number(y), Escaped(text));
@@ -328,6 +359,9 @@ mod tests {
         svg.dots(&[(1.0, 2.0)], "red", 3.0, 0.5);
         svg.text((1.0, 2.0), Anchor::End, INK, "</text>&");
         svg.tag((1.0, 2.0), 1.5, "'");
+        svg.label((1.0, 2.0), Anchor::Middle, "<");
+        svg.heading((1.0, 2.0), "&");
+        svg.filled(&[(1.0, 2.0), (3.0, 4.0), (0.0, 1.0)], "red", 0.3);
         svg.legend((1.0, 2.0), "<title>", &[("red", "a & b")]);
         let svg = svg.finish();
         check::well_formed(&svg);
