@@ -4,9 +4,7 @@ use rand::Rng;
 
 use super::LogWeights;
 use super::divergence::between;
-use super::tables::{
-    TableError, check_logarithms, check_normalised, expectation, mask, possible,
-};
+use super::tables::{TableError, check_logarithms, check_normalised, expectation, mask, possible};
 use crate::Scalar;
 use crate::autodiff::{Var, broadcast_shape};
 use crate::distributions::Categorical;
@@ -56,11 +54,7 @@ impl<'t, T: Scalar> Enumerated<'t, T> {
         check_normalised("q", log_q)?;
         let evidence = log_joint.stop_gradient().logsumexp_axes(&[last(log_joint)]);
         let impossible = |log_p: &&T| **log_p == T::neg_infinity();
-        if let Some((index, _)) = evidence
-            .value()
-            .indexed_iter()
-            .find(|(_, p)| impossible(p))
-        {
+        if let Some((index, _)) = evidence.value().indexed_iter().find(|(_, p)| impossible(p)) {
             let index = ndarray::Dimension::slice(&index).to_vec();
             return Err(TableError::Impossible { index });
         }
@@ -136,14 +130,21 @@ impl<'t, T: Scalar> Enumerated<'t, T> {
             "draw: expected one observation, found shape {shape:?}"
         );
         let tape = self.log_q.tape();
-        let logits = self.log_q.flatten().broadcast_to(&[draws, self.log_q.size()]);
+        let logits = self
+            .log_q
+            .flatten()
+            .broadcast_to(&[draws, self.log_q.size()]);
         let z = Categorical { logits }.sample(standard_uniform(tape, &[draws, 1], rng));
         let log_w = self.log_weights().value();
         let states = z.value();
         let chosen = states.rows().into_iter().map(|one_hot| {
             let drawn = one_hot.iter().position(|&chosen| chosen == T::one());
             let state = drawn.expect("one state is drawn");
-            log_w.iter().nth(state).expect("a state of the table").as_f64()
+            log_w
+                .iter()
+                .nth(state)
+                .expect("a state of the table")
+                .as_f64()
         });
         LogWeights::new(chosen.collect())
     }

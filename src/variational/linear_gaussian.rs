@@ -46,10 +46,7 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
     ///
     /// # Panics
     /// If shapes do not fit.
-    pub fn posterior(
-        &self,
-        x: Var<'t, T>,
-    ) -> Result<MultivariateGaussian<'t, T>, NoGaussian> {
+    pub fn posterior(&self, x: Var<'t, T>) -> Result<MultivariateGaussian<'t, T>, NoGaussian> {
         let precision = (-self.log_variance).exp();
         let identity = self.identity(self.latents());
         let a = identity + self.weight.t().matmul(self.weight) * precision;
@@ -71,8 +68,8 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
     pub fn elbo(&self, x: Var<'t, T>, q: &MultivariateGaussian<'t, T>) -> Var<'t, T> {
         let (m, l) = (q.mean(), q.factor());
         let at_mean = self.log_joint(x, m);
-        let spread = self.weight.matmul(l).square().sum() * (-self.log_variance).exp()
-            + l.square().sum();
+        let spread =
+            self.weight.matmul(l).square().sum() * (-self.log_variance).exp() + l.square().sum();
         at_mean - spread * T::of(0.5) + q.entropy()
     }
 

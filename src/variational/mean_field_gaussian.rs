@@ -90,10 +90,7 @@ impl GaussianTarget {
     ///
     /// # Panics
     /// If Λ is not square or does not have the length of μ, or that is 0.
-    pub fn new(
-        mean: Array1<f64>,
-        precision: Array2<f64>,
-    ) -> Result<Self, GaussianTargetError> {
+    pub fn new(mean: Array1<f64>, precision: Array2<f64>) -> Result<Self, GaussianTargetError> {
         let d = mean.len();
         assert!(
             precision.shape() == [d, d] && d > 0,

@@ -155,7 +155,8 @@ impl Mixture {
     pub fn log_joint(&self, data: ArrayView2<f64>) -> Result<Array2<f64>, MixtureError> {
         check_data(data)?;
         self.check(data.ncols())?;
-        let mut log_joint = Array2::from_elem((data.nrows(), self.weights.len()), f64::NEG_INFINITY);
+        let mut log_joint =
+            Array2::from_elem((data.nrows(), self.weights.len()), f64::NEG_INFINITY);
         let tape = Tape::new();
         let x = tape.constant(data);
         for (k, mut column) in log_joint.columns_mut().into_iter().enumerate() {
@@ -164,12 +165,20 @@ impl Mixture {
             }
             let mean = tape.constant(self.means.row(k));
             let covariance = tape.constant(self.covariances.index_axis(Axis(0), k));
-            let gaussian = MultivariateGaussian::from_covariance(mean, covariance)
-                .map_err(|cause| MixtureError::Component { component: k, cause })?;
+            let gaussian =
+                MultivariateGaussian::from_covariance(mean, covariance).map_err(|cause| {
+                    MixtureError::Component {
+                        component: k,
+                        cause,
+                    }
+                })?;
             let log_density = gaussian.log_density(x).value();
             column.assign(&(&log_density + self.weights[k].ln()));
         }
-        match log_sums(&log_joint).indexed_iter().find(|(_, l)| !l.is_finite()) {
+        match log_sums(&log_joint)
+            .indexed_iter()
+            .find(|(_, l)| !l.is_finite())
+        {
             Some((datum, &found)) => Err(MixtureError::NotANumber {
                 what: "log-density of a datum that is too far from every component",
                 index: vec![datum],
@@ -358,11 +367,7 @@ fn least_variances(data: ArrayView2<f64>) -> Array1<f64> {
 }
 
 /// No component is flat: each variance, given the dimensions before it, is larger than the least one.
-fn check_extent(
-    mixture: &Mixture,
-    least: &Array1<f64>,
-    step: usize,
-) -> Result<(), MixtureError> {
+fn check_extent(mixture: &Mixture, least: &Array1<f64>, step: usize) -> Result<(), MixtureError> {
     for component in (0..mixture.weights.len()).filter(|&k| mixture.weights[k] > 0.0) {
         let tape = Tape::new();
         let covariance = mixture.covariances.slice(s![component, .., ..]);

@@ -17,7 +17,10 @@ impl LogWeights {
     /// # Panics
     /// If there is none, or one is NaN or +∞ (a draw from q does not land where q is 0).
     pub fn new(log_w: Array1<f64>) -> Self {
-        assert!(!log_w.is_empty(), "log-weights: expected a draw, found none");
+        assert!(
+            !log_w.is_empty(),
+            "log-weights: expected a draw, found none"
+        );
         let wrong = |l: &&f64| l.is_nan() || **l == f64::INFINITY;
         if let Some(wrong) = log_w.iter().find(wrong) {
             panic!("log-weights: expected numbers or -inf, found {wrong}");
