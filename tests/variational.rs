@@ -1677,7 +1677,7 @@ fn mean_field_factor_reaches_different_optima_from_different_starts() {
         [even, nearly].map(|s| coordinate_ascent(&symmetric, &s, Stopping::default()).unwrap());
     assert!(stuck.converged && stuck.factors[0][0] == 0.5);
     assert!(
-        free.elbo() > stuck.elbo() + 0.05,
+        free.elbo() > stuck.elbo() + 0.01,
         "{} {}",
         free.elbo(),
         stuck.elbo()

@@ -221,7 +221,7 @@ fn expectation_maximisation() -> Figure {
         };
         em(data.view(), start.clone(), Covariances::Full, stopping).expect("a fit")
     };
-    let fit = run(24);
+    let fit = run(36);
     let likelihood = fit.log_likelihoods.iter().enumerate();
     let likelihood: Vec<(f64, f64)> = likelihood.map(|(t, l)| (t as f64, *l)).collect();
     let mut bound = vec![likelihood[0]];
@@ -266,7 +266,7 @@ fn expectation_maximisation() -> Figure {
     .bars("data", "#d9d9d9", width, bars.collect())
     .dashed("start", colors::GRAY, density(&start))
     .line("step 1", colors::ORANGE, density(&run(1).mixture))
-    .line("step 24", colors::BLUE, density(&fit.mixture));
+    .line("step 36", colors::BLUE, density(&fit.mixture));
     let chart = Chart::new("EM on a mixture of two Gaussians: the likelihood never falls")
         .panel(climb)
         .panel(fits);
