@@ -1210,3 +1210,126 @@ fn multivariate_refuses_what_is_no_covariance_and_no_factor() {
         assert!(error.to_string().contains("expected"), "{error}");
     }
 }
+
+/// Every entry the same number, -∞ included; NaN is none.
+fn assert_entries(what: &str, found: &ArrayD<f64>, expected: &[f64]) {
+    assert_eq!(found.len(), expected.len(), "{what}: {found}");
+    for (found, expected) in found.iter().zip(expected) {
+        let same = found == expected || (found - expected).abs() < 1e-14;
+        assert!(same, "{what}: {found} is not {expected}");
+    }
+}
+
+#[test]
+fn bernoulli_that_is_certain_has_its_limits() {
+    let inf = f64::INFINITY;
+    // Each coin shows 1, then 0.
+    let logits = arr2(&[[inf], [inf], [-inf], [-inf], [0.0]]).into_dyn();
+    let x = arr2(&[[1.0], [0.0], [1.0], [0.0], [1.0]]).into_dyn();
+    let inputs = [logits.clone(), x];
+    let half = 0.5f64.ln();
+    let log_p = at(&inputs, bernoulli_density);
+    assert_entries("log p", &log_p, &[0.0, -inf, -inf, 0.0, half]);
+    let slopes = slopes_at(&inputs, bernoulli_density);
+    assert_entries("∂a", &slopes[0].to_owned(), &[0.0, -1.0, 1.0, 0.0, 0.5]);
+    let entropy = at(&inputs[..1], bernoulli_entropy);
+    assert_entries("H", &entropy, &[0.0, 0.0, 0.0, 0.0, -half]);
+    let slope = slopes_at(&inputs[..1], bernoulli_entropy);
+    assert_entries("∂H", &slope[0].to_owned(), &[0.0; 5]);
+    let mean = at(&inputs[..1], |v| Bernoulli { logits: v[0] }.mean());
+    assert_entries("mean", &mean, &[1.0, 1.0, 0.0, 0.0, 0.5]);
+    // Many coins in a row, as in training: one that is impossible makes the whole row impossible.
+    let row = |x: f64| {
+        let logits = ArrayD::from_elem(IxDyn(&[2, 784]), inf);
+        at(
+            &[logits, ArrayD::from_elem(IxDyn(&[2, 784]), x)],
+            bernoulli_density,
+        )
+    };
+    assert_entries("rows", &row(1.0), &[0.0, 0.0]);
+    assert_entries("rows", &row(0.0), &[-inf, -inf]);
+    // A NaN is no limit: it is seen.
+    let nan = ArrayD::from_elem(IxDyn(&[1]), f64::NAN);
+    for x in [0.0, 0.5, 1.0] {
+        let x = ArrayD::from_elem(IxDyn(&[1]), x);
+        assert!(at(&[nan.clone(), x], bernoulli_density).sum().is_nan());
+    }
+    assert!(at(&[nan], bernoulli_entropy).sum().is_nan());
+}
+
+#[test]
+fn bernoulli_that_is_certain_in_single_precision() {
+    let tape = Tape::new();
+    let logits = tape.variable(arr1(&[f32::INFINITY, f32::NEG_INFINITY]));
+    let x = tape.constant(arr1(&[1.0f32, 0.0]));
+    let coins = Bernoulli { logits };
+    let both = coins.log_density(x) + coins.entropy();
+    assert_eq!(both.item(), 0.0);
+    assert!(tape.gradients(both).wrt(logits).iter().all(|g| *g == 0.0));
+}
+
+#[test]
+fn categorical_with_impossible_and_certain_classes_has_its_limits() {
+    let inf = f64::INFINITY;
+    let log = |p: f64| p.ln();
+    for (logits, p) in [
+        (vec![-inf, 0.0, log(3.0)], vec![0.0, 0.25, 0.75]),
+        (vec![-inf, -inf, 5.0], vec![0.0, 0.0, 1.0]),
+        (vec![inf, 0.0, -inf], vec![1.0, 0.0, 0.0]),
+        (vec![inf, 7.0, inf], vec![0.5, 0.0, 0.5]),
+        (vec![-inf, -inf], vec![0.5, 0.5]),
+    ] {
+        let k = p.len();
+        let logits = arr1(&logits).into_dyn();
+        let what = format!("{logits}");
+        let found = at(std::slice::from_ref(&logits), |v| {
+            Categorical { logits: v[0] }.probabilities()
+        });
+        assert_entries(&what, &found, &p);
+        for class in 0..k {
+            let mut x = ArrayD::zeros(IxDyn(&[k]));
+            x[[class]] = 1.0;
+            let inputs = [logits.clone(), x.clone()];
+            assert_entries(&what, &at(&inputs, categorical_density), &[log(p[class])]);
+            // x - p.
+            let expected: Vec<f64> = x.iter().zip(&p).map(|(x, p)| x - p).collect();
+            let slopes = slopes_at(&inputs, categorical_density);
+            assert_entries(&what, &slopes[0].to_owned(), &expected);
+        }
+        let inputs = std::slice::from_ref(&logits);
+        let terms = p.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln());
+        let entropy: f64 = terms.sum();
+        assert_entries(&what, &at(inputs, categorical_entropy), &[entropy]);
+        // -p (log p + H), and 0 where p is.
+        let slope = |p: &f64| match *p {
+            0.0 => 0.0,
+            p => -p * (p.ln() + entropy),
+        };
+        let expected: Vec<f64> = p.iter().map(slope).collect();
+        let found = slopes_at(inputs, categorical_entropy);
+        assert_entries(&what, &found[0].to_owned(), &expected);
+    }
+    // One lane of a batch does not touch the others, and a NaN is seen.
+    let logits = arr2(&[[inf, 0.0], [f64::NAN, inf], [0.0, 0.0]]).into_dyn();
+    let log_p = at(&[logits], |v| {
+        Categorical { logits: v[0] }.log_probabilities()
+    });
+    assert_eq!((log_p[[0, 0]], log_p[[0, 1]]), (0.0, -inf));
+    assert!(log_p[[1, 0]].is_nan() && log_p[[1, 1]].is_nan());
+    assert!((log_p[[2, 0]] - 0.5f64.ln()).abs() < 1e-15);
+}
+
+#[test]
+fn categorical_with_an_impossible_class_has_second_derivatives() {
+    // The Hessian of the entropy at p = (0, ½, ½) is that of a fair coin, with a row of zeros.
+    let tape = Tape::new();
+    let logits = tape.variable(arr1(&[f64::NEG_INFINITY, 0.0, 0.0]));
+    let slopes = tape.differentiable_gradients(Categorical { logits }.entropy());
+    let direction = tape.constant(arr1(&[1.0, 1.0, -1.0]));
+    let product = tape.gradients((slopes.wrt(logits) * direction).sum());
+    assert_entries(
+        "Hessian",
+        &product.wrt(logits).to_owned(),
+        &[0.0, -0.5, 0.5],
+    );
+}

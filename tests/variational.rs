@@ -6,11 +6,12 @@ mod common;
 use common::{Checked, Worst, gauss_hermite, owned, random};
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
+use elbo::background::LinearGaussian;
 use elbo::distributions::{Estimate, MultivariateGaussian};
 use elbo::kl;
 use elbo::variational::{
-    self, Covariances, Enumerated, GaussianTarget, GaussianTargetError, LinearGaussian, LogWeights,
-    Mixture, MixtureError, Stopping, TableError, coordinate_ascent, distinct_optima, divergence,
+    self, Covariances, Enumerated, GaussianTarget, GaussianTargetError, LogWeights, Mixture,
+    MixtureError, Stopping, TableError, coordinate_ascent, distinct_optima, divergence,
     elbo_from_prior, em, expected_log_joint, optimal_factor,
 };
 use ndarray::{Array1, Array2, Array3, ArrayD, Axis, IxDyn, arr0, arr1, arr2, s};
@@ -557,7 +558,7 @@ fn elbo_from_jensen_by_sampling() {
         let constant = model.draw(x, &posterior, 1000, &mut rng).elbo();
         assert!(
             constant.standard_error < 1e-14
-                && (constant.mean - model.evidence(x).unwrap().item()).abs() < 1e-12
+                && (constant.mean - model.log_evidence(x).unwrap().item()).abs() < 1e-12
         );
     }
     println!("farthest {farthest:.2} standard errors");
@@ -657,7 +658,7 @@ fn elbo_from_importance_weights_by_sampling() {
         let wide = posterior.factor() * 2f64.sqrt();
         let q = MultivariateGaussian::from_factor(posterior.mean(), wide).unwrap();
         let weights = model.draw(x, &q, 100_000, &mut rng);
-        let evidence = model.evidence(x).unwrap().item();
+        let evidence = model.log_evidence(x).unwrap().item();
         told(weights.evidence(), evidence.exp(), "E w, linear");
         assert!((weights.log_evidence() - evidence).abs() < 0.02);
         assert!((weights.log_evidence() - weights.evidence().mean.ln()).abs() < 1e-12);
@@ -754,9 +755,9 @@ fn linear_inputs(rng: &mut StdRng, d: usize, k: usize) -> [ArrayD<f64>; 6] {
 
 fn model_of<'t>(v: &[Var<'t, f64>]) -> LinearGaussian<'t, f64> {
     LinearGaussian {
-        weight: v[0],
+        weights: v[0],
         offset: v[1],
-        log_variance: v[2],
+        log_noise: v[2],
     }
 }
 
@@ -840,7 +841,7 @@ fn exact_gap_by_finite_differences() {
         let point = linear_inputs(&mut rng, d, k);
         let elbo = check.run(&point, |v| model_of(v).elbo(v[3], &q_of(v)));
         checked.add(elbo.unwrap());
-        let evidence = check.run(&point[..4], |v| model_of(v).evidence(v[3]).unwrap());
+        let evidence = check.run(&point[..4], |v| model_of(v).log_evidence(v[3]).unwrap());
         checked.add(evidence.unwrap());
         let mean = check.run(&point[..4], |v| model_of(v).posterior(v[3]).unwrap().mean());
         checked.add(mean.unwrap());
@@ -853,7 +854,7 @@ fn exact_gap_by_finite_differences() {
     let point = linear_inputs(&mut rng, 2, 2);
     let second = check.run_second_order(&point, |v| model_of(v).elbo(v[3], &q_of(v)));
     checked.add(second.unwrap());
-    let second = check.run_second_order(&point[..4], |v| model_of(v).evidence(v[3]).unwrap());
+    let second = check.run_second_order(&point[..4], |v| model_of(v).log_evidence(v[3]).unwrap());
     checked.add(second.unwrap());
     checked.tell("tables and linear models");
 }
@@ -868,7 +869,7 @@ fn exact_gap_of_a_linear_model_is_the_divergence_from_the_posterior() {
             let tape = Tape::new();
             let (model, x, q) = linear(&tape, &mut rng, d, k);
             let posterior = model.posterior(x).unwrap();
-            let evidence = model.evidence(x).unwrap().item();
+            let evidence = model.log_evidence(x).unwrap().item();
             let gap = kl::gaussian_full(&q, &posterior).item();
             worst.number(
                 evidence - model.elbo(x, &q).item(),
@@ -919,7 +920,7 @@ fn exact_gap_of_a_linear_model_by_quadrature() {
         // The weights of the posterior itself are constant: a check of its density at many points, and of its mean and factor.
         let exact = model.posterior(x).unwrap();
         let z = exact.sample(noise * 1.5);
-        let log_p = model.evidence(x).unwrap().item();
+        let log_p = model.log_evidence(x).unwrap().item();
         for found in (model.log_joint(x, z) - exact.log_density(z))
             .value()
             .iter()
@@ -949,7 +950,7 @@ fn exact_gap_and_the_gradient_of_the_model() {
     for (d, k) in MODELS {
         let tape = Tape::new();
         let (model, x, q) = linear(&tape, &mut rng, d, k);
-        let evidence = model.evidence(x).unwrap();
+        let evidence = model.log_evidence(x).unwrap();
         let posterior = model.posterior(x).unwrap();
         let mean = tape.constant(posterior.mean().value());
         let other = tape.constant(q.factor().value());
@@ -962,7 +963,7 @@ fn exact_gap_and_the_gradient_of_the_model() {
             &owned(found.wrt(model.offset)),
             &owned(exact.wrt(model.offset)),
         );
-        for learnt in [model.weight, model.log_variance] {
+        for learnt in [model.weights, model.log_noise] {
             let (found, exact) = (found.wrt(learnt), exact.wrt(learnt));
             least = least.min((&found - &exact).iter().fold(0.0, |m, d| m.max(d.abs())));
         }
@@ -970,7 +971,7 @@ fn exact_gap_and_the_gradient_of_the_model() {
         let factor = tape.constant(posterior.factor().value());
         let exact_q = MultivariateGaussian::from_factor(mean, factor).unwrap();
         let found = tape.gradients(model.elbo(x, &exact_q));
-        for learnt in [model.weight, model.offset, model.log_variance] {
+        for learnt in [model.weights, model.offset, model.log_noise] {
             same.entries(&owned(found.wrt(learnt)), &owned(exact.wrt(learnt)));
         }
     }
@@ -987,13 +988,13 @@ fn exact_gap_for_many_data_at_once() {
     let data = random(&mut rng, &[5, 3]);
     let x = tape.constant(data.clone());
     let (evidence, elbo) = (
-        model.evidence(x).unwrap().value(),
+        model.log_evidence(x).unwrap().value(),
         model.elbo(x, &q).value(),
     );
     let means = model.posterior(x).unwrap().mean().value();
     for n in 0..5 {
         let x = tape.constant(data.index_axis(Axis(0), n));
-        assert!((evidence[n] - model.evidence(x).unwrap().item()).abs() < 1e-12);
+        assert!((evidence[n] - model.log_evidence(x).unwrap().item()).abs() < 1e-12);
         assert!((elbo[n] - model.elbo(x, &q).item()).abs() < 1e-12);
         let mean = model.posterior(x).unwrap().mean().value();
         assert!(

@@ -2,12 +2,14 @@
 
 use ndarray::{CowArray, IxDyn};
 
+use super::limits::bounded;
 use crate::Scalar;
 use crate::autodiff::{Value, Var, broadcast_shape, sigmoid};
 use crate::elementary::{exp, ln_1p_unit};
 use crate::lanes;
 
-/// Independent coins with success probability σ(a), by their logits a = log p/(1-p), which any real number is.
+/// Independent coins with success probability σ(a), by their logits a = log p/(1-p), which any real number is. ±∞ are
+/// the coins that are certain.
 #[derive(Clone, Copy, Debug)]
 pub struct Bernoulli<'t, T: Scalar> {
     /// a, of shape (…, d).
@@ -19,7 +21,7 @@ impl<'t, T: Scalar> Bernoulli<'t, T> {
     /// ([notes](crate::vae#bernoulli-logits)).
     ///
     /// x may lie between 0 and 1, as grey pixels do. The value is then minus the cross-entropy, not the
-    /// logarithm of a density.
+    /// logarithm of a density. What a certain coin (a = ±∞) cannot show has log p = -∞.
     ///
     /// # Panics
     /// If the shapes do not broadcast, or there is no axis.
@@ -51,7 +53,7 @@ impl<'t, T: Scalar> Bernoulli<'t, T> {
     /// # Panics
     /// If there is no axis.
     pub fn entropy(&self) -> Var<'t, T> {
-        let a = self.logits;
+        let a = bounded(self.logits);
         // The sum over both outcomes, -p log p - (1-p) log(1-p): at large |a| softplus(a) - a σ(a) would cancel to
         // noise; these are two positive numbers. And no |a|, whose corner at 0 would hide the curvature there.
         (a.sigmoid() * (-a).softplus() + (-a).sigmoid() * a.softplus()).sum_last()
@@ -85,11 +87,14 @@ fn bernoulli_log_density<'t, T: Scalar>(x: Var<'t, T>, logits: Var<'t, T>) -> Va
 }
 
 /// x a - softplus(a), written so that log p(1) = -log(1 + e^-a) keeps its digits at large a, where a - softplus(a) would
-/// cancel to 0 and call the outcome certain.
+/// cancel to 0 and call the outcome certain. A certain coin (a = ±∞) that shows what it must costs nothing, not 0·∞.
 #[inline(always)]
 fn log_density<T: Scalar>(x: T, a: T) -> T {
     let likely = if a > T::zero() { T::one() } else { T::zero() };
-    (x - likely) * a - ln_1p_unit(exp(-a.abs()))
+    let surprise = x - likely;
+    let is_none = surprise == T::zero();
+    let cost = if is_none { surprise } else { surprise * a };
+    cost - ln_1p_unit(exp(-a.abs()))
 }
 
 /// g ⊙ (x - σ(a)) in one pass, for a weight g of last length 1.

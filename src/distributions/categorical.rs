@@ -1,10 +1,12 @@
 //! One of K classes, by their logits.
 
+use super::limits::{bounded, settled, weigh};
 use crate::Scalar;
 use crate::autodiff::Var;
 
 /// One of K classes with probabilities softmax(a), by logits a that any real numbers are; adding the same
-/// number to all of them changes nothing.
+/// number to all of them changes nothing. A logit of -∞ is a class that is impossible, one of ∞ a class that is certain;
+/// several of ∞ share equally, and so do all classes if all logits are -∞.
 #[derive(Clone, Copy, Debug)]
 pub struct Categorical<'t, T: Scalar> {
     /// a, of shape (…, K).
@@ -12,12 +14,12 @@ pub struct Categorical<'t, T: Scalar> {
 }
 
 impl<'t, T: Scalar> Categorical<'t, T> {
-    /// log p_k = a_k - log Σ e^a, of shape (…, K).
+    /// log p_k = a_k - log Σ e^a, of shape (…, K); -∞ for an impossible class.
     ///
     /// # Panics
     /// If there is no axis.
     pub fn log_probabilities(&self) -> Var<'t, T> {
-        self.logits.log_softmax(self.class_axis())
+        self.settled().log_softmax(self.class_axis())
     }
 
     /// p = softmax(a), of shape (…, K).
@@ -25,15 +27,15 @@ impl<'t, T: Scalar> Categorical<'t, T> {
     /// # Panics
     /// If there is no axis.
     pub fn probabilities(&self) -> Var<'t, T> {
-        self.logits.softmax(self.class_axis())
+        self.settled().softmax(self.class_axis())
     }
 
-    /// log p(x) = Σ_k x_k log p_k, for x one-hot along the last axis, in nats.
+    /// log p(x) = Σ_k x_k log p_k, for x one-hot along the last axis, in nats; -∞ if x is the impossible class.
     ///
     /// # Panics
     /// If the shapes do not broadcast, or there is no axis.
     pub fn log_density(&self, one_hot: Var<'t, T>) -> Var<'t, T> {
-        (one_hot * self.log_probabilities()).sum_last()
+        weigh(one_hot, self.log_probabilities()).sum_last()
     }
 
     /// One-hot samples for u ~ U[0, 1) drawn by the caller, of shape (…, 1): the class in whose part of
@@ -70,12 +72,17 @@ impl<'t, T: Scalar> Categorical<'t, T> {
         tape.constant(one_hot)
     }
 
-    /// H = -Σ_k p_k log p_k, over the last axis, in nats.
+    /// H = -Σ_k p_k log p_k, over the last axis, in nats; 0 log 0 = 0.
     ///
     /// # Panics
     /// If there is no axis.
     pub fn entropy(&self) -> Var<'t, T> {
-        -(self.probabilities() * self.log_probabilities()).sum_last()
+        // Where p is 0, log p must not be -∞: a gradient would meet 0·∞.
+        -(self.probabilities() * bounded(self.log_probabilities())).sum_last()
+    }
+
+    fn settled(&self) -> Var<'t, T> {
+        settled(self.logits, self.class_axis())
     }
 
     fn class_axis(&self) -> usize {

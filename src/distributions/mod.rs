@@ -1,4 +1,4 @@
-//! Densities with gradients: Gaussians with a diagonal or a full covariance, Bernoulli, categorical; means of draws
+//! Densities with gradients: Gaussians with a diagonal or a full covariance, Bernoulli, categorical; and means of draws
 //! with their standard error.
 //!
 //! The last axis is one event: an array of shape (…, d) holds data of d dimensions, and every density,
@@ -12,11 +12,15 @@ mod bernoulli;
 mod categorical;
 mod estimate;
 mod gaussian;
+mod limits;
 mod multivariate;
 pub mod noise;
+mod special;
 
 pub use bernoulli::Bernoulli;
 pub use categorical::Categorical;
 pub use estimate::{Estimate, EstimateError};
 pub use gaussian::DiagonalGaussian;
+pub(crate) use limits::weighed;
 pub use multivariate::{MultivariateGaussian, NoGaussian};
+pub use special::{ln_beta, ln_gamma};

@@ -1,94 +1,45 @@
-//! The model in which everything is known: linear, with Gaussian noise.
+//! The bound of the model in which everything is known: linear, with Gaussian noise.
 
 use std::f64::consts::TAU;
 
-use ndarray::Array2;
 use rand::Rng;
 
 use super::LogWeights;
 use crate::Scalar;
 use crate::autodiff::Var;
+use crate::background::LinearGaussian;
+use crate::distributions::MultivariateGaussian;
 use crate::distributions::noise::standard_normal;
-use crate::distributions::{MultivariateGaussian, NoGaussian};
-
-/// z ~ N(0, I) in k dimensions, x = Wz + b + σε in D, with ε ~ N(0, I).
-///
-/// Evidence, posterior and bound have closed forms, in any number of dimensions. Data of shape (…, D) give results of shape (…),
-/// in nats. ([Notes](crate::variational#exact-gap))
-#[derive(Clone, Copy, Debug)]
-pub struct LinearGaussian<'t, T: Scalar> {
-    /// W, of shape (D, k).
-    pub weight: Var<'t, T>,
-    /// b, of shape (D).
-    pub offset: Var<'t, T>,
-    /// log σ², of shape [].
-    pub log_variance: Var<'t, T>,
-}
 
 impl<'t, T: Scalar> LinearGaussian<'t, T> {
-    /// log p(x) = log N(x; b, WWᵀ + σ²I).
-    ///
-    /// # Errors
-    /// If that covariance is singular in floating-point numbers (σ² far below WWᵀ), or not finite.
+    /// log p(x, z) = log N(x; Wz + b, σ²I) + log N(z; 0, I), for x of shape (…, D) and z of shape (…, d).
     ///
     /// # Panics
-    /// If shapes do not fit.
-    pub fn evidence(&self, x: Var<'t, T>) -> Result<Var<'t, T>, NoGaussian> {
-        let (w, identity) = (self.weight, self.identity(self.dimensions()));
-        let covariance = w.matmul(w.t()) + identity * self.log_variance.exp();
-        Ok(MultivariateGaussian::from_covariance(self.offset, covariance)?.log_density(x))
+    /// If the shapes do not fit.
+    pub fn log_joint(&self, x: Var<'t, T>, z: Var<'t, T>) -> Var<'t, T> {
+        self.log_likelihood(x, z) - self.prior_energy(z.square().sum_last())
     }
 
-    /// p(z|x) = N(A⁻¹Wᵀ(x - b)/σ², A⁻¹) with A = I + WᵀW/σ²; one mean for each x, and one covariance for all.
+    /// The bound E_q[log p(x, z) - log q(z)] for a Gaussian q(z) = N(m, S), S = LLᵀ, in nats:
     ///
-    /// # Errors
-    /// If the covariance is singular in floating-point numbers, or not finite.
+    /// log p(x|m) - |WL|²/2σ² - ½ [d log 2π + |m|² + |L|²] + H(q),
     ///
-    /// # Panics
-    /// If shapes do not fit.
-    pub fn posterior(&self, x: Var<'t, T>) -> Result<MultivariateGaussian<'t, T>, NoGaussian> {
-        let precision = (-self.log_variance).exp();
-        let identity = self.identity(self.latents());
-        let a = identity + self.weight.t().matmul(self.weight) * precision;
-        let l = a.cholesky()?;
-        let covariance = l.solve_lower_transposed(l.solve_lower(identity));
-        // Rows are data: (A⁻¹Wᵀ(x - b)/σ²)ᵀ = (x - b)ᵀ W A⁻¹/σ², A⁻¹ being symmetric.
-        let mean = (x - self.offset).matmul(self.weight).matmul(covariance) * precision;
-        MultivariateGaussian::from_covariance(mean, covariance)
-    }
-
-    /// The bound for a Gaussian q(z) = N(m, S), S = LLᵀ:
-    ///
-    /// -½ [D log 2πσ² + (|x - Wm - b|² + |WL|²)/σ²] - ½ [k log 2π + |m|² + |L|²] + H(q),
-    ///
-    /// where |WL|² = tr WSWᵀ and |L|² = tr S are sums of squares of all entries.
+    /// where |WL|² = tr WSWᵀ and |L|² = tr S are sums of squares of all entries. ([Notes](crate::variational#exact-gap))
     ///
     /// # Panics
-    /// If shapes do not fit.
+    /// If the shapes do not fit.
     pub fn elbo(&self, x: Var<'t, T>, q: &MultivariateGaussian<'t, T>) -> Var<'t, T> {
         let (m, l) = (q.mean(), q.factor());
-        let at_mean = self.log_joint(x, m);
-        let spread =
-            self.weight.matmul(l).square().sum() * (-self.log_variance).exp() + l.square().sum();
-        at_mean - spread * T::of(0.5) + q.entropy()
+        let blur = self.weights.matmul(l).square().sum() * (-self.log_noise).exp();
+        let second_moment = m.square().sum_last() + l.square().sum();
+        self.log_likelihood(x, m) - blur * T::of(0.5) - self.prior_energy(second_moment)
+            + q.entropy()
     }
 
-    /// log p(x, z) = log N(x; Wz + b, σ²I) + log N(z; 0, I), for z of shape (…, k).
+    /// log w = log p(x, z) - log q(z) of `draws` independent z ~ q, for one x of shape (D) and a q with a mean of shape (d).
     ///
     /// # Panics
-    /// If shapes do not fit.
-    pub fn log_joint(&self, x: Var<'t, T>, z: Var<'t, T>) -> Var<'t, T> {
-        let residual = x - z.matmul(self.weight.t()) - self.offset;
-        let (d, k) = (self.dimensions() as f64, self.latents() as f64);
-        let squares = residual.square().sum_last() * (-self.log_variance).exp();
-        let normaliser = self.log_variance * T::of(d) + T::of((d + k) * TAU.ln());
-        (squares + z.square().sum_last() + normaliser) * T::of(-0.5)
-    }
-
-    /// log w of `draws` independent z ~ q, for one x of shape (D) and a q with a mean of shape (k).
-    ///
-    /// # Panics
-    /// If shapes do not fit, or there is no draw.
+    /// If the shapes do not fit, or there is no draw.
     pub fn draw(
         &self,
         x: Var<'t, T>,
@@ -96,22 +47,14 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
         draws: usize,
         rng: &mut impl Rng,
     ) -> LogWeights {
-        let z = q.sample(standard_normal(x.tape(), &[draws, self.latents()], rng));
+        let z = q.sample(standard_normal(x.tape(), &[draws, q.dimensions()], rng));
         let log_w = self.log_joint(x, z) - q.log_density(z);
         LogWeights::new(log_w.value().iter().map(|l| l.as_f64()).collect())
     }
 
-    /// D.
-    fn dimensions(&self) -> usize {
-        self.weight.shape()[0]
-    }
-
-    /// k.
-    fn latents(&self) -> usize {
-        self.weight.shape()[1]
-    }
-
-    fn identity(&self, size: usize) -> Var<'t, T> {
-        self.weight.tape().constant(Array2::eye(size))
+    /// -E log N(z; 0, I), from E|z|².
+    fn prior_energy(&self, second_moment: Var<'t, T>) -> Var<'t, T> {
+        let latents = self.weights.shape()[1] as f64;
+        (second_moment + T::of(latents * TAU.ln())) * T::of(0.5)
     }
 }

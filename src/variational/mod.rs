@@ -11,7 +11,6 @@ mod weights;
 
 pub use divergence::divergence;
 pub use enumerated::{Enumerated, elbo_from_prior};
-pub use linear_gaussian::LinearGaussian;
 pub use mean_field::{
     MeanField, Stopping, coordinate_ascent, distinct_optima, elbo, expected_log_joint,
     optimal_factor,

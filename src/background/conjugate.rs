@@ -1,0 +1,157 @@
+//! Two priors whose posteriors stay in the family: Bayes' rule for a continuous cause, in closed form
+//! ([notes](crate::background#bayes-rule)).
+
+use std::f64::consts::TAU;
+
+use super::error::{BadData, check_numbers};
+use crate::distributions::{ln_beta, weighed};
+
+/// Beta(a, b): a distribution of a success probability θ, with density θ^(a-1) (1-θ)^(b-1) / B(a, b).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Beta {
+    a: f64,
+    b: f64,
+}
+
+impl Beta {
+    /// Beta(a, b), for a, b > 0. Beta(1, 1) is uniform.
+    ///
+    /// # Errors
+    /// If a or b is not a positive, finite number.
+    pub fn new(a: f64, b: f64) -> Result<Self, BadData> {
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        check_numbers("Beta(a, b)", [a, b], "finite numbers above 0", positive)?;
+        Ok(Self { a, b })
+    }
+
+    /// a.
+    pub fn a(&self) -> f64 {
+        self.a
+    }
+
+    /// b.
+    pub fn b(&self) -> f64 {
+        self.b
+    }
+
+    /// log of the density at θ, in nats; -∞ outside of [0, 1], and at 0 and 1 its limit there.
+    ///
+    /// # Panics
+    /// If θ is NaN.
+    pub fn log_density(&self, theta: f64) -> f64 {
+        assert!(!theta.is_nan(), "log_density: expected a number, found NaN");
+        if !(0.0..=1.0).contains(&theta) {
+            return f64::NEG_INFINITY;
+        }
+        let Self { a, b } = *self;
+        weighed(a - 1.0, theta.ln()) + weighed(b - 1.0, (-theta).ln_1p()) - ln_beta(a, b)
+    }
+
+    /// E θ = a/(a+b): also the probability that the next trial succeeds.
+    pub fn mean(&self) -> f64 {
+        self.a / (self.a + self.b)
+    }
+
+    /// Var θ = ab / ((a+b)² (a+b+1)).
+    pub fn variance(&self) -> f64 {
+        let n = self.a + self.b;
+        self.a / n * (self.b / n) / (n + 1.0)
+    }
+
+    /// The posterior after so many successes and failures, in any order: Beta(a+k, b+n-k).
+    pub fn after(&self, successes: u64, failures: u64) -> Self {
+        Self {
+            a: self.a + successes as f64,
+            b: self.b + failures as f64,
+        }
+    }
+
+    /// log p(x) = log B(a+k, b+n-k) - log B(a, b) for one given order of the trials, in nats. For their number alone,
+    /// whatever the order, add log (n choose k).
+    pub fn log_evidence(&self, successes: u64, failures: u64) -> f64 {
+        let after = self.after(successes, failures);
+        ln_beta(after.a, after.b) - ln_beta(self.a, self.b)
+    }
+}
+
+/// N(m, v) in one dimension, as a distribution of the unknown mean of measurements.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normal {
+    mean: f64,
+    variance: f64,
+}
+
+impl Normal {
+    /// N(m, v), by its variance v, not its deviation.
+    ///
+    /// # Errors
+    /// If m is not finite, or v is not a positive, finite number.
+    pub fn new(mean: f64, variance: f64) -> Result<Self, BadData> {
+        check_numbers("mean", [mean], "a finite number", f64::is_finite)?;
+        check_variance("variance", variance)?;
+        Ok(Self { mean, variance })
+    }
+
+    /// m.
+    pub fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// v.
+    pub fn variance(&self) -> f64 {
+        self.variance
+    }
+
+    /// log N(z; m, v) = -½ [log 2πv + (z-m)²/v], in nats.
+    ///
+    /// # Panics
+    /// If z is NaN.
+    pub fn log_density(&self, z: f64) -> f64 {
+        assert!(!z.is_nan(), "log_density: expected a number, found NaN");
+        -0.5 * (TAU.ln() + self.variance.ln() + (z - self.mean).powi(2) / self.variance)
+    }
+
+    /// The posterior of the mean μ after measurements xᵢ ~ N(μ, σ²): precisions add, 1/v' = 1/v + n/σ², and the mean is
+    /// m' = v' (m/v + Σ xᵢ/σ²).
+    ///
+    /// # Errors
+    /// If σ² is not a positive, finite number, or a measurement is not finite.
+    pub fn after(&self, data: &[f64], noise_variance: f64) -> Result<Self, BadData> {
+        let (n, average, _) = summary(data, noise_variance)?;
+        // v n/(σ² + n v): the share of the way from the prior's mean to the data's.
+        let share = self.variance * n / (noise_variance + n * self.variance);
+        Ok(Self {
+            mean: self.mean + share * (average - self.mean),
+            variance: self.variance * (noise_variance / (noise_variance + n * self.variance)),
+        })
+    }
+
+    /// log p(x₁, …, xₙ) = log N(x; m 1, σ² I + v 1 1ᵀ), in nats; 0 for no data.
+    ///
+    /// # Errors
+    /// If σ² is not a positive, finite number, or a measurement is not finite.
+    pub fn log_evidence(&self, data: &[f64], noise_variance: f64) -> Result<f64, BadData> {
+        let (n, average, squares) = summary(data, noise_variance)?;
+        // Along 1 the variance is σ² + n v, in the n - 1 directions across it σ².
+        let along = noise_variance + n * self.variance;
+        let log_determinant = n * noise_variance.ln() + (along / noise_variance).ln();
+        let distance = squares / noise_variance + n * (average - self.mean).powi(2) / along;
+        Ok(-0.5 * (n * TAU.ln() + log_determinant + distance))
+    }
+}
+
+fn check_variance(what: &'static str, variance: f64) -> Result<(), BadData> {
+    let positive = |v: f64| v > 0.0 && v.is_finite();
+    check_numbers(what, [variance], "a finite number above 0", positive)
+}
+
+/// n, the mean (0 for no data), and the sum of squares about it.
+fn summary(data: &[f64], noise_variance: f64) -> Result<(f64, f64, f64), BadData> {
+    check_variance("noise variance", noise_variance)?;
+    let numbers = data.iter().copied();
+    check_numbers("data", numbers, "finite numbers", f64::is_finite)?;
+    let n = data.len() as f64;
+    let average = data.iter().sum::<f64>() / n.max(1.0);
+    let squares = data.iter().map(|x| (x - average).powi(2)).sum();
+    Ok((n, average, squares))
+}
