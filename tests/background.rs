@@ -1591,3 +1591,40 @@ fn evidence_of_what_is_no_model_is_an_error() {
     let [a, b] = with(-5.0).map(Result::unwrap);
     assert!((a - b).abs() < 1e-9 * a.abs());
 }
+
+#[test]
+fn evidence_and_bayes_rule_in_single_precision() {
+    // The same code in f32, against f64.
+    fn found<T: elbo::Scalar>() -> Vec<f64> {
+        let tape = Tape::<T>::new();
+        let numbers =
+            |values: &[f64]| tape.constant(Array1::from_iter(values.iter().map(|v| T::of(*v))));
+        let prior = numbers(&[0.3, -1.0, 0.2]).log_softmax(0);
+        let after = posterior(prior, numbers(&[-3.0, f64::NEG_INFINITY, -2.5])).unwrap();
+        let sides = jensen(prior, numbers(&[0.1, 2.0, -0.7])).unwrap();
+        let model = LinearGaussian {
+            weights: numbers(&[1.0, 0.4, -0.5, 2.0, 0.3, 0.9]).reshape(&[3, 2]),
+            offset: numbers(&[0.1, 0.2, 0.3]),
+            log_noise: tape.scalar(T::of(-0.5)),
+        };
+        let x = numbers(&[1.0, -1.0, 0.4]);
+        let surrogate = log_derivative(prior.exp(), prior, numbers(&[1.0, 5.0, -2.0]));
+        [
+            after.log_evidence,
+            after.log_posterior.slice(0, 0..1).sum(),
+            sides.log_mean,
+            sides.gap,
+            model.log_evidence_by_covariance(x).unwrap(),
+            model.log_evidence_by_latents(x).unwrap(),
+            surrogate,
+        ]
+        .map(|y| y.item().as_f64())
+        .to_vec()
+    }
+    for (single, double) in found::<f32>().iter().zip(found::<f64>()) {
+        assert!(
+            (single - double).abs() < 2e-6 * double.abs().max(1.0),
+            "{single} {double}"
+        );
+    }
+}
