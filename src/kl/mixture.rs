@@ -133,10 +133,10 @@ impl Mixture {
 ///
 /// From far apart, where there is one, the minimum is followed as the components approach, each fit the start of the next,
 /// until it is gone (two stationary points have met: a fold). `None` if it never is: then it becomes the only minimum without
-/// a jump. Near the weight at which the fold itself disappears (about 0.8) the two cannot be told apart.
+/// a jump, as it does for weights above about 0.737.
 ///
 /// # Errors
-/// If there is no such mixture, or no fit where they are far apart.
+/// If there is no such mixture, if the weight is 0, or if there is no fit where they are far apart.
 pub fn separation_of_own_minimum(
     weight: f64,
     tolerance: f64,
@@ -144,9 +144,10 @@ pub fn separation_of_own_minimum(
     // At 20 deviations the other component is as good as not there.
     const FAR: f64 = 20.0;
     const STRIDE: f64 = 2.0;
-    // The minimum is about as narrow as its component: no more nodes are needed.
+    // The minimum is about as narrow as its component: no more nodes are needed. A start that is near needs few steps.
     let effort = Effort {
         nodes: Some(401),
+        iterations: 60,
         ..Effort::default()
     };
     let fit = |separation: f64, start: &Moments| -> Result<Fit, NoFit> {
@@ -154,6 +155,11 @@ pub fn separation_of_own_minimum(
         reverse_fit(|x| target.log_density(x), Shape::Full, start, &effort)
     };
     Mixture::pair(weight, FAR)?;
+    if weight == 0.0 {
+        return Err(
+            "expected a component with weight, found one of weight 0: it has no minimum".into(),
+        );
+    }
     let mut known = (FAR, fit(FAR, &Moments::round(arr1(&[0.0]), 1.0))?.q);
     let mut stride = STRIDE;
     while stride > tolerance {
