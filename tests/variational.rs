@@ -186,6 +186,18 @@ fn kl_nonnegative_but_no_metric() {
     assert!(both(0.5, 0.25) + both(0.25, 0.1) < both(0.5, 0.1));
     // The directions agree where a reflection exchanges the two, different though they are.
     assert!(kl(0.2, 0.8) > 0.5 && (kl(0.2, 0.8) - kl(0.8, 0.2)).abs() < 1e-15);
+    let tape = Tape::new();
+    let normal = |mean: f64| {
+        let (mean, variance) = (tape.constant(arr1(&[mean])), tape.constant(arr2(&[[1.0]])));
+        MultivariateGaussian::from_covariance(mean, variance).unwrap()
+    };
+    let (near, far) = (normal(0.0), normal(1.5));
+    for directed in [
+        kl::gaussian_full(&near, &far),
+        kl::gaussian_full(&far, &near),
+    ] {
+        assert!((directed.item() - 0.5 * 1.5f64.powi(2)).abs() < 1e-15);
+    }
     // One direction is infinite, the other is not.
     assert_eq!(kl(0.5, 0.0), f64::INFINITY);
     assert!((kl(0.0, 0.5) - 2f64.ln()).abs() < 1e-15);
