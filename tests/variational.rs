@@ -1,6 +1,8 @@
 //! Chapter 2 of the notes: bounds, gaps and coordinate ascent against enumeration, closed forms, quadrature and
 //! finite differences.
 
+// Its statistics are for the chapters that do without the crate's own `Estimate`.
+#[allow(dead_code)]
 mod common;
 
 use common::{Checked, Worst, gauss_hermite, owned, random};

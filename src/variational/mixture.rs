@@ -374,7 +374,7 @@ fn check_extent(mixture: &Mixture, least: &Array1<f64>, step: usize) -> Result<(
         let flat = match tape.constant(covariance).cholesky() {
             Ok(factor) => {
                 let pivots = factor.diagonal().value();
-                (0..least.len()).find(|&j| !(pivots[j].powi(2) > least[j]))
+                (0..least.len()).find(|&j| pivots[j].powi(2) <= least[j])
             }
             Err(cause) => Some(cause.pivot),
         };
