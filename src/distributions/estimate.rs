@@ -3,13 +3,14 @@
 use std::error::Error;
 use std::fmt::{self, Display};
 
-/// The mean of independent draws as an estimate of their expectation, and how far it may be off.
+/// The mean of independent draws as an estimate of their expectation, and how far it may be off
+/// ([notes](crate::background#monte-carlo-expectation)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// m = (1/n) Σ fᵢ: unbiased, E m = E f.
     pub mean: f64,
     /// √(s²/n) with s² = Σ (fᵢ - m)²/(n-1): the deviation of m, itself estimated from the draws. Infinite where the
-    /// draws do not tell it: if there is only one, or if one of them is infinite.
+    /// draws do not tell it: if there is only one, or if one of them is infinite or its square overflows.
     pub standard_error: f64,
     /// n.
     pub draws: usize,
@@ -78,12 +79,17 @@ impl Estimate {
             }
             // Welford's update of Σ(f - m)²: Σf² - n m² would cancel where the mean is large.
             let before = draw - mean;
-            mean += before / count as f64;
+            mean += match before.is_finite() {
+                true => before / count as f64,
+                false => draw / count as f64 - mean / count as f64,
+            };
             squares += before * (draw - mean);
         }
         let standard_error = match (count, infinite) {
             (0, _) => return Err(EstimateError::NoDraws),
             (1, _) | (_, Some(_)) => f64::INFINITY,
+            // The squares of huge draws overflow.
+            (_, None) if !squares.is_finite() => f64::INFINITY,
             (n, None) => (squares / (n - 1) as f64 / n as f64).sqrt(),
         };
         Ok(Self {
@@ -98,11 +104,16 @@ impl Estimate {
         self.standard_error.powi(2) * self.draws as f64
     }
 
-    /// (m - exact) in standard errors; about N(0, 1) for many draws of finite variance. 0 where both are equal.
+    /// (m - exact) in standard errors; about N(0, 1) for many draws of finite variance. 0 where both are equal, and ∞ or
+    /// -∞ where only one is finite.
     pub fn distance(&self, exact: f64) -> f64 {
-        match self.mean == exact {
-            true => 0.0,
-            false => (self.mean - exact) / self.standard_error,
+        let difference = self.mean - exact;
+        if self.mean == exact {
+            0.0
+        } else if difference.is_infinite() {
+            difference
+        } else {
+            difference / self.standard_error
         }
     }
 }
@@ -148,7 +159,12 @@ mod tests {
         assert_eq!(of(&[3.0]).unwrap().standard_error, inf);
         let unlikely = of(&[1.0, -inf, 2.0]).unwrap();
         assert_eq!((unlikely.mean, unlikely.standard_error), (-inf, inf));
-        assert_eq!(unlikely.distance(-inf), 0.0);
+        assert_eq!(
+            (unlikely.distance(-inf), unlikely.distance(0.0)),
+            (0.0, -inf)
+        );
+        let huge = of(&[f64::MAX, -f64::MAX, 0.0]).unwrap();
+        assert!(huge.mean.abs() < 1e300 && huge.standard_error == inf);
         let constant = of(&[2.0, 2.0]).unwrap();
         assert_eq!(
             (constant.standard_error, constant.distance(2.0)),

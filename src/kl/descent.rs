@@ -4,10 +4,11 @@ use ndarray::{Array1, Array2, Axis};
 
 use crate::autodiff::{Tape, Var};
 
-/// A function of a vector on the tape, of shape []; not finite where it is not defined.
-pub(super) trait Objective: for<'t> Fn(Var<'t, f64>) -> Var<'t, f64> {}
-
-impl<F: for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>> Objective for F {}
+/// A function of a vector, to be minimised.
+pub(super) trait Objective {
+    /// Its value on the tape, of shape []; not finite where it is not defined.
+    fn at<'t>(&self, parameters: Var<'t, f64>) -> Var<'t, f64>;
+}
 
 /// Where a descent ended.
 pub(super) struct End {
@@ -34,36 +35,34 @@ pub(super) fn descend(
     tolerance: f64,
     limit: usize,
 ) -> End {
-    let mut at = start;
-    let (mut value, mut gradient) = slope_at(&at, objective);
+    let Point {
+        mut at,
+        mut value,
+        mut gradient,
+    } = Point::of(start, objective);
     let mut inverse: Array2<f64> = Array2::eye(at.len()) / largest(&gradient).max(1.0);
     let mut iterations = 0;
-    while largest(&gradient) > CLOSE && iterations < limit {
+    while largest(&gradient) > tolerance && iterations < limit {
         iterations += 1;
-        let mut step = -inverse.dot(&gradient);
-        if gradient.dot(&step) >= 0.0 {
-            inverse = Array2::eye(at.len());
-            step = -&gradient;
-        }
-        let Some((next, next_value, next_gradient)) =
-            shorten(&at, value, &gradient, &step, objective)
+        let near_the_end = largest(&gradient) <= CLOSE;
+        let newton = near_the_end
+            .then(|| newton(&at, &gradient, objective))
+            .flatten();
+        let Some(next) =
+            newton.or_else(|| downhill(&at, value, &gradient, &mut inverse, objective))
         else {
             break;
         };
-        improve(&mut inverse, &(&next - &at), &(&next_gradient - &gradient));
-        (at, value, gradient) = (next, next_value, next_gradient);
-    }
-    while largest(&gradient) > tolerance && largest(&gradient) <= CLOSE && iterations < limit {
-        iterations += 1;
-        let Some(step) = newton_step(&at, &gradient, objective) else {
-            break;
-        };
-        let next = &at + &step;
-        let (next_value, next_gradient) = slope_at(&next, objective);
-        if !(largest(&next_gradient) < largest(&gradient)) {
-            break;
-        }
-        (at, value, gradient) = (next, next_value, next_gradient);
+        improve(
+            &mut inverse,
+            &(&next.at - &at),
+            &(&next.gradient - &gradient),
+        );
+        Point {
+            at,
+            value,
+            gradient,
+        } = next;
     }
     let slope = largest(&gradient);
     End {
@@ -76,22 +75,55 @@ pub(super) fn descend(
     }
 }
 
-/// The step, halved until the value falls by a part of what the slope promises.
-fn shorten(
+/// A point, with what the objective says there.
+struct Point {
+    at: Array1<f64>,
+    value: f64,
+    gradient: Array1<f64>,
+}
+
+impl Point {
+    fn of(at: Array1<f64>, objective: &impl Objective) -> Self {
+        let (value, gradient) = slope_at(&at, objective);
+        Self {
+            at,
+            value,
+            gradient,
+        }
+    }
+}
+
+/// A Newton step, if there is one and it flattens the slope.
+fn newton(at: &Array1<f64>, gradient: &Array1<f64>, objective: &impl Objective) -> Option<Point> {
+    let next = Point::of(at + &newton_step(at, gradient, objective)?, objective);
+    (largest(&next.gradient) < largest(gradient)).then_some(next)
+}
+
+/// A quasi-Newton step, halved until the value falls by a part of what the slope promises; or, where that is less than the
+/// rounding of the value, until the slope flattens.
+fn downhill(
     at: &Array1<f64>,
     value: f64,
     gradient: &Array1<f64>,
-    step: &Array1<f64>,
+    inverse: &mut Array2<f64>,
     objective: &impl Objective,
-) -> Option<(Array1<f64>, f64, Array1<f64>)> {
-    let promised = gradient.dot(step);
+) -> Option<Point> {
+    let mut step = -inverse.dot(gradient);
+    if gradient.dot(&step) >= 0.0 {
+        *inverse = Array2::eye(at.len());
+        step = -gradient;
+    }
+    let promised = gradient.dot(&step);
+    let rounding = 1e-13 * (1.0 + value.abs());
     let mut length = 1.0;
     while length > 1e-12 {
-        let next = at + &(step * length);
-        let (next_value, next_gradient) = slope_at(&next, objective);
-        let falls = next_value <= value + 1e-4 * length * promised;
-        if falls && next_gradient.iter().all(|g| g.is_finite()) {
-            return Some((next, next_value, next_gradient));
+        let next = Point::of(at + &(&step * length), objective);
+        let falls = next.value <= value + 1e-4 * length * promised;
+        let flattens =
+            next.value <= value + rounding && largest(&next.gradient) < largest(gradient);
+        let defined = next.gradient.iter().all(|g| g.is_finite());
+        if defined && (falls || flattens) {
+            return Some(next);
         }
         length *= 0.5;
     }
@@ -110,10 +142,11 @@ fn improve(inverse: &mut Array2<f64>, step: &Array1<f64>, change: &Array1<f64>) 
     *inverse = left.dot(inverse).dot(&left.t()) + s.dot(&s.t()) / curvature;
 }
 
+/// The value and its gradient.
 pub(super) fn slope_at(at: &Array1<f64>, objective: &impl Objective) -> (f64, Array1<f64>) {
     let tape = Tape::new();
     let x = tape.variable(at.clone());
-    let y = objective(x);
+    let y = objective.at(x);
     (y.item(), vector(tape.gradients(y).wrt(x)))
 }
 
@@ -125,7 +158,7 @@ fn newton_step(
 ) -> Option<Array1<f64>> {
     let tape = Tape::new();
     let x = tape.variable(at.clone());
-    let slope = tape.differentiable_gradients(objective(x)).wrt(x);
+    let slope = tape.differentiable_gradients(objective.at(x)).wrt(x);
     let rows: Vec<_> = (0..at.len())
         .map(|j| tape.gradients(slope.slice(0, j..j + 1).sum()).wrt(x))
         .collect();

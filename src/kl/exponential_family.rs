@@ -164,9 +164,18 @@ impl ExponentialFamily {
         if let Some(i) = (0..p.len()).find(|&i| p[i] > 0.0 && self.base[i] == 0.0) {
             return Err(NoProjection::Excluded(i));
         }
-        let wanted = self.moments(p);
-        let mut natural = Array1::zeros(wanted.len());
-        let mut state = self.state(&natural, &wanted);
+        // Statistics less their means under p: the same family, and a gradient that keeps its digits near the border.
+        let centred = Self {
+            statistics: &self.statistics - &self.moments(p),
+            base: self.base.clone(),
+        };
+        centred.project_on_mean_zero(p)
+    }
+
+    /// [`project`](Self::project) where E_p T = 0.
+    fn project_on_mean_zero(&self, p: &Array1<f64>) -> Result<Projection, NoProjection> {
+        let mut natural = Array1::zeros(self.statistics.ncols());
+        let mut state = self.state(&natural);
         for iterations in 0..STEPS {
             let border = NoProjection::OnTheBorder {
                 iterations,
@@ -180,7 +189,7 @@ impl ExponentialFamily {
             // On the border the moments come ever nearer, but the steps do not get shorter.
             if largest(&step) <= 1e-10 * (1.0 + largest(&natural)) {
                 natural += &step;
-                let probabilities = self.state(&natural, &wanted).q;
+                let probabilities = self.state(&natural).q;
                 let tables = (p.clone().into_dyn(), probabilities.clone().into_dyn());
                 return Ok(Projection {
                     natural,
@@ -190,11 +199,13 @@ impl ExponentialFamily {
                 });
             }
             let decrease = -state.gradient.dot(&step);
+            let rounding = 1e-15 * (1.0 + state.objective.abs());
             let mut length = 1.0;
             loop {
                 let next = &natural + &(&step * length);
-                let there = self.state(&next, &wanted);
-                if there.objective <= state.objective - 1e-4 * length * decrease || length < 1e-10 {
+                let there = self.state(&next);
+                let enough = state.objective - 1e-4 * length * decrease + rounding;
+                if there.objective <= enough || length < 1e-10 {
                     (natural, state) = (next, there);
                     break;
                 }
@@ -223,16 +234,16 @@ impl ExponentialFamily {
         self.project(&(counts / total))
     }
 
-    /// q_η, A(η) - η·E_p T, and its gradient.
-    fn state(&self, natural: &Array1<f64>, wanted: &Array1<f64>) -> State {
+    /// q_η, and A(η) with its gradient E_q T: the divergence up to a constant, where E_p T = 0.
+    fn state(&self, natural: &Array1<f64>) -> State {
         let logits = self.statistics.dot(natural) + self.base.mapv(f64::ln);
         let most = logits.fold(f64::NEG_INFINITY, |m, &x| m.max(x));
         let unnormalised = logits.mapv(|x| (x - most).exp());
         let total = unnormalised.sum();
         let q = unnormalised / total;
         State {
-            objective: most + total.ln() - natural.dot(wanted),
-            gradient: self.moments(&q) - wanted,
+            objective: most + total.ln(),
+            gradient: self.moments(&q),
             q,
         }
     }

@@ -1,13 +1,28 @@
 #![doc = include_str!("../../docs/kl.md")]
 
 mod classes;
+mod descent;
+mod exponential_family;
 mod fisher;
+mod fit;
 mod gaussian;
+mod mean_field;
+mod mixture;
 mod nodes;
+mod reverse_gradient;
 mod tables;
 
 pub use classes::{bernoulli, categorical};
+pub use exponential_family::{ExponentialFamily, NoProjection, Projection};
 pub use fisher::{FisherInformation, NotDifferentiable, fisher_information};
+pub use fit::{
+    Effort, Fit, Grid, Minima, Moments, NoFit, Shape, Target, reverse_fit, reverse_minima, starts,
+};
 pub use gaussian::{gaussian_diagonal, gaussian_full, gaussian_standard};
+pub use mean_field::{MeanField, mean_field};
+pub use mixture::{Mixture, NoMixture, separation_of_own_minimum};
 pub use nodes::{Nodes, NotAnExpectation};
+pub use reverse_gradient::{
+    DiagonalFamily, Family, NotFinite, reverse_gradient_by_path, reverse_gradient_by_score,
+};
 pub use tables::{ChainRule, NotATable, chain_rule, chain_terms, of_tables};

@@ -60,7 +60,7 @@ impl<'t, T: Scalar> Var<'t, T> {
     /// // The gradient of log |A| is A⁻¹.
     /// let log_determinant = l.diagonal().ln().sum() * 2.0;
     /// let gradient = tape.gradients(log_determinant).wrt(a);
-    /// assert!((gradient[[0, 0]] - 10.0 / 36.0).abs() < 1e-15);
+    /// assert!((gradient[[0, 0]] - 10.0 / 36.0f64).abs() < 1e-15);
     /// # Ok::<(), elbo::autodiff::NotPositiveDefinite>(())
     /// ```
     ///

@@ -1,0 +1,599 @@
+//! Fitting a Gaussian to any density, in either direction of the divergence.
+
+use std::fmt;
+
+use ndarray::{Array1, Array2, Axis};
+
+use super::Nodes;
+use super::descent::{End, Objective, descend, slope_at};
+use crate::autodiff::{Tape, Var};
+use crate::distributions::{MultivariateGaussian, NoGaussian};
+
+/// Mean and covariance of a distribution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments {
+    /// Of shape (d).
+    pub mean: Array1<f64>,
+    /// Of shape (d, d).
+    pub covariance: Array2<f64>,
+}
+
+impl Moments {
+    /// Those of weighted points. The Gaussian that has them is nearest in forward divergence; for samples (of weight 1/n
+    /// each) it is the most likely one ([notes](crate::kl#forward-kl-moment-matching)).
+    pub fn of(nodes: &Nodes) -> Self {
+        let mean = nodes.weights().dot(nodes.points());
+        let centred = nodes.points() - &mean;
+        let weighted = &centred * &nodes.weights().view().insert_axis(Axis(1));
+        Self {
+            covariance: weighted.t().dot(&centred),
+            mean,
+        }
+    }
+
+    /// A mean with independent dimensions of one deviation.
+    pub fn round(mean: Array1<f64>, deviation: f64) -> Self {
+        let covariance = Array2::eye(mean.len()) * (deviation * deviation);
+        Self { mean, covariance }
+    }
+
+    /// The Gaussian with these moments, as constants on a tape.
+    ///
+    /// # Errors
+    /// If the covariance is that of no Gaussian.
+    pub fn gaussian<'t>(
+        &self,
+        tape: &'t Tape<f64>,
+    ) -> Result<MultivariateGaussian<'t, f64>, NoGaussian> {
+        let covariance = tape.constant(self.covariance.clone());
+        MultivariateGaussian::from_covariance(tape.constant(self.mean.clone()), covariance)
+    }
+}
+
+/// Which Gaussians a fit may choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Independent dimensions: the mean-field family.
+    Diagonal,
+    /// Any covariance.
+    Full,
+}
+
+/// How a fit is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Effort {
+    /// Nodes along each dimension for expectations under q; by default 1001, 61, 25 and 15 in one to four dimensions.
+    pub nodes: Option<usize>,
+    /// The largest entry of the gradient at which a fit has converged, in nats per deviation of the start: 10⁻⁹.
+    pub tolerance: f64,
+    /// Steps before giving up: 500.
+    pub iterations: usize,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self {
+            nodes: None,
+            tolerance: 1e-9,
+            iterations: 500,
+        }
+    }
+}
+
+/// A Gaussian at which the divergence is stationary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fit {
+    /// Mean and covariance of q.
+    pub q: Moments,
+    /// The divergence, in nats. Of a reverse fit, E_q[log q - log p̃] for the given log-density log p̃: KL(q ‖ p) if that is
+    /// normalised, else KL(q ‖ p) - log Z with Z = ∫ p̃.
+    pub divergence: f64,
+    /// By how much the divergence changes with a finer rule: the error of the quadrature.
+    pub quadrature_error: f64,
+    /// Is it a minimum (a positive definite Hessian)? If not, a saddle: a symmetric start may lead to one. The Hessian is that
+    /// of the tape, which does not see the kinks of a log-density.
+    pub minimum: bool,
+    /// Steps.
+    pub iterations: usize,
+}
+
+/// Why there is no fit.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NoFit {
+    /// The start is no Gaussian.
+    Start(NoGaussian),
+    /// At the start the divergence is not finite: the log-density is -∞, ∞ or NaN where q has mass.
+    NotFinite,
+    /// The gradient did not vanish.
+    NotConverged {
+        /// Steps.
+        iterations: usize,
+        /// The largest entry of the gradient.
+        slope: f64,
+    },
+    /// The target's log-density is NaN or ∞ at this point.
+    Density(Vec<f64>),
+    /// The target has no mass on its grid.
+    NoMass,
+    /// The target has mass at the border of its grid: this part of the largest density there is.
+    CutOff(f64),
+    /// The best Gaussian does not exist: the target's moments are those of a point or of a line.
+    Degenerate(NoGaussian),
+}
+
+impl fmt::Display for NoFit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(reason) => write!(f, "the start is no Gaussian: {reason}"),
+            Self::NotFinite => write!(
+                f,
+                "expected a finite divergence at the start, found none: the reverse divergence is infinite from a q that \
+                 has mass where the target has none, as every Gaussian has on a bounded target"
+            ),
+            Self::NotConverged { iterations, slope } => write!(
+                f,
+                "expected a vanishing gradient, found an entry of {slope:e} after {iterations} steps; start nearer, allow \
+                 more steps or a larger tolerance; or there is no minimum, as where the target cannot be normalised"
+            ),
+            Self::Density(point) => write!(
+                f,
+                "expected a log-density that is a number or -∞, found another at {point:?}"
+            ),
+            Self::NoMass => write!(
+                f,
+                "expected a target with mass on its grid, found a density of 0 at every node"
+            ),
+            Self::CutOff(part) => write!(
+                f,
+                "expected a target inside of its grid, found {part:e} of its largest density at the border; widen the grid"
+            ),
+            Self::Degenerate(reason) => write!(
+                f,
+                "expected a target that a Gaussian can match, found moments of none ({reason}); refine the grid"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for NoFit {}
+
+/// A Gaussian family in coordinates in which the start is the standard one: μ = μ₀ + L₀m and L = L₀B, with B lower
+/// triangular of diagonal e^ℓ. The parameters are m, ℓ and what is below B's diagonal, and none has a unit, so that one
+/// tolerance serves every scale.
+struct Family {
+    shape: Shape,
+    start_mean: Array1<f64>,
+    start_factor: Array2<f64>,
+}
+
+impl Family {
+    fn around(start: &Moments, shape: Shape) -> Result<Self, NoGaussian> {
+        let tape = Tape::new();
+        let start = match shape {
+            Shape::Full => start.clone(),
+            Shape::Diagonal => Moments {
+                mean: start.mean.clone(),
+                covariance: Array2::from_diag(&start.covariance.diag()),
+            },
+        };
+        let factor = start.gaussian(&tape)?.factor().value().into_owned();
+        Ok(Self {
+            shape,
+            start_mean: start.mean,
+            start_factor: factor.into_dimensionality().expect("a matrix"),
+        })
+    }
+
+    fn dimensions(&self) -> usize {
+        self.start_mean.len()
+    }
+
+    /// Where in the flat matrix B the parameters after m go: first its diagonal, then what is below.
+    fn places(&self) -> Vec<usize> {
+        let d = self.dimensions();
+        let diagonal = (0..d).map(|i| i * d + i);
+        let below = (0..d).flat_map(|i| (0..i).map(move |j| i * d + j));
+        match self.shape {
+            Shape::Diagonal => diagonal.collect(),
+            Shape::Full => diagonal.chain(below).collect(),
+        }
+    }
+
+    /// The start, as parameters: all zeros.
+    fn origin(&self) -> Array1<f64> {
+        Array1::zeros(self.dimensions() + self.places().len())
+    }
+
+    /// The Gaussian of these parameters, if its factor neither under- nor overflows.
+    fn gaussian<'t>(&self, parameters: Var<'t, f64>) -> Option<MultivariateGaussian<'t, f64>> {
+        let (tape, d) = (parameters.tape(), self.dimensions());
+        let mean = parameters.slice(0, 0..d);
+        let diagonal = parameters.slice(0, d..2 * d).exp();
+        let below = parameters.slice(0, 2 * d..parameters.size());
+        let entries = tape.concatenate(0, &[diagonal, below]);
+        let relative = entries.scatter_add(&self.places(), d * d).reshape(&[d, d]);
+        let start = tape.constant(self.start_factor.clone());
+        let mean = tape.constant(self.start_mean.clone()) + start.matmul(mean);
+        MultivariateGaussian::from_factor(mean, start.matmul(relative).lower_triangle()).ok()
+    }
+
+    fn moments(&self, parameters: &Array1<f64>) -> Option<Moments> {
+        let tape = Tape::new();
+        let q = self.gaussian(tape.constant(parameters.clone()))?;
+        let mean = q.mean().value().into_owned();
+        let covariance = q.covariance().value().into_owned();
+        Some(Moments {
+            mean: mean.into_dimensionality().expect("a vector"),
+            covariance: covariance.into_dimensionality().expect("a matrix"),
+        })
+    }
+
+    /// The end of a descent, as a fit.
+    fn fit(&self, end: End, finer: &impl Objective) -> Result<Fit, NoFit> {
+        let not_converged = NoFit::NotConverged {
+            iterations: end.iterations,
+            slope: end.slope,
+        };
+        if !end.converged {
+            return Err(not_converged);
+        }
+        Ok(Fit {
+            q: self.moments(&end.at).ok_or(not_converged)?,
+            divergence: end.value,
+            quadrature_error: (slope_at(&end.at, finer).0 - end.value).abs(),
+            minimum: end.minimum,
+            iterations: end.iterations,
+        })
+    }
+}
+
+/// E_q[log q - log p̃] = -H(q) - Σ w log p̃(μ + Lε): the entropy exactly, the rest over the nodes of the noise.
+struct Reverse<'a, F> {
+    family: &'a Family,
+    noise: &'a Nodes,
+    log_p: &'a F,
+}
+
+impl<F: for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>> Objective for Reverse<'_, F> {
+    fn at<'t>(&self, parameters: Var<'t, f64>) -> Var<'t, f64> {
+        let tape = parameters.tape();
+        let Some(q) = self.family.gaussian(parameters) else {
+            return nowhere(parameters);
+        };
+        let z = q.sample(tape.constant(self.noise.points().clone()));
+        let log_p = (self.log_p)(z);
+        assert!(
+            log_p.shape() == [self.noise.len()],
+            "reverse_fit: expected a log-density of shape [{}], found {:?}",
+            self.noise.len(),
+            log_p.shape()
+        );
+        let weights = tape.constant(self.noise.weights().clone());
+        -(q.entropy() + (log_p * weights).sum())
+    }
+}
+
+/// E_p[log p - log q], over the nodes of p.
+struct Forward<'a> {
+    family: &'a Family,
+    target: &'a Target,
+}
+
+impl Objective for Forward<'_> {
+    fn at<'t>(&self, parameters: Var<'t, f64>) -> Var<'t, f64> {
+        let (tape, p) = (parameters.tape(), &self.target.nodes);
+        let Some(q) = self.family.gaussian(parameters) else {
+            return nowhere(parameters);
+        };
+        let log_q = q.log_density(tape.constant(p.points().clone()));
+        let weights = tape.constant(p.weights().clone());
+        (log_q * weights)
+            .sum()
+            .subtracted_from(self.target.negative_entropy)
+    }
+}
+
+/// An infinite divergence, on the tape of `parameters`.
+fn nowhere(parameters: Var<'_, f64>) -> Var<'_, f64> {
+    parameters.sum() * 0.0 + f64::INFINITY
+}
+
+/// Checks that the divergence is finite at the start, and descends from there.
+fn descend_from_start(
+    family: &Family,
+    objective: &impl Objective,
+    effort: &Effort,
+) -> Result<End, NoFit> {
+    let start = family.origin();
+    let (value, _) = slope_at(&start, objective);
+    if !value.is_finite() {
+        return Err(NoFit::NotFinite);
+    }
+    Ok(descend(
+        start,
+        objective,
+        effort.tolerance,
+        effort.iterations,
+    ))
+}
+
+/// The rule for expectations under q, and a finer one.
+fn rules(effort: &Effort, dimensions: usize) -> [Nodes; 2] {
+    const PER_AXIS: [usize; 4] = [1001, 61, 25, 15];
+    assert!(
+        (1..=4).contains(&dimensions),
+        "reverse_fit: expected 1 to 4 dimensions, found {dimensions}: a grid of nodes has no more"
+    );
+    let n = effort.nodes.unwrap_or(PER_AXIS[dimensions - 1]);
+    [n, n + n / 2].map(|n| Nodes::standard_normal(n, dimensions))
+}
+
+/// The Gaussian q at which KL(q ‖ p) is stationary and to which descent from `start` leads, for any log-density
+/// ([notes](crate::kl#mode-covering-mode-seeking)).
+///
+/// Expectations are sums over a grid of noise, so that the result is deterministic, and as exact as its
+/// `quadrature_error` says. There may be several minima: see [`reverse_minima`].
+///
+/// ```
+/// use elbo::kl::{Effort, Moments, Shape, reverse_fit};
+/// use ndarray::arr1;
+///
+/// // The density proportional to e^(-z⁴) has the variance 0.338. Its best Gaussian is narrower: 1/√12.
+/// let start = Moments::round(arr1(&[0.3]), 1.0);
+/// let fit = reverse_fit(|z| -z.powi(4).sum_last(), Shape::Full, &start, &Effort::default())?;
+/// assert!((fit.q.covariance[[0, 0]] - 12f64.sqrt().recip()).abs() < 1e-9);
+/// # Ok::<(), elbo::kl::NoFit>(())
+/// ```
+///
+/// # Errors
+/// If the start is no Gaussian, the divergence is infinite there, or the gradient does not vanish.
+///
+/// # Panics
+/// If there are more than four dimensions, or the log-density does not give one number for each point.
+pub fn reverse_fit(
+    log_p: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
+    shape: Shape,
+    start: &Moments,
+    effort: &Effort,
+) -> Result<Fit, NoFit> {
+    let family = Family::around(start, shape).map_err(NoFit::Start)?;
+    let [noise, finer] = rules(effort, family.dimensions());
+    let [objective, finer] = [&noise, &finer].map(|noise| Reverse {
+        family: &family,
+        noise,
+        log_p: &log_p,
+    });
+    let end = descend_from_start(&family, &objective, effort)?;
+    family.fit(end, &finer)
+}
+
+/// What descents from several starts found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Minima {
+    /// The distinct local minima, the least divergence first.
+    pub fits: Vec<Fit>,
+    /// How many starts ended at a saddle.
+    pub saddles: usize,
+    /// Why other starts led nowhere.
+    pub failures: Vec<NoFit>,
+}
+
+/// All distinct local minima of KL(q ‖ p) that descents from these starts lead to. A minimum that no start leads to is not
+/// found: take many, narrow and wide ones ([`starts`]).
+///
+/// # Panics
+/// As [`reverse_fit`].
+pub fn reverse_minima(
+    log_p: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
+    shape: Shape,
+    starts: &[Moments],
+    effort: &Effort,
+) -> Minima {
+    let mut minima = Minima {
+        fits: Vec::new(),
+        saddles: 0,
+        failures: Vec::new(),
+    };
+    for start in starts {
+        match reverse_fit(&log_p, shape, start, effort) {
+            Ok(fit) if !fit.minimum => minima.saddles += 1,
+            Ok(fit) if minima.fits.iter().any(|known| same(&known.q, &fit.q)) => {}
+            Ok(fit) => minima.fits.push(fit),
+            Err(failure) => minima.failures.push(failure),
+        }
+    }
+    let by_divergence = |a: &Fit, b: &Fit| a.divergence.total_cmp(&b.divergence);
+    minima.fits.sort_by(by_divergence);
+    minima
+}
+
+/// Are two Gaussians the same but for what a descent leaves?
+fn same(a: &Moments, b: &Moments) -> bool {
+    const CLOSE: f64 = 1e-4;
+    let d = a.mean.len();
+    let deviation = |i: usize| a.covariance[[i, i]].sqrt();
+    (0..d).all(|i| {
+        (a.mean[i] - b.mean[i]).abs() <= CLOSE * deviation(i)
+            && (0..d).all(|j| {
+                let difference = (a.covariance[[i, j]] - b.covariance[[i, j]]).abs();
+                difference <= CLOSE * deviation(i) * deviation(j)
+            })
+    })
+}
+
+/// Starts for [`reverse_minima`]: means on a lattice of `per_axis` points along each axis of a box, each with a narrow and
+/// with a wide deviation, a twentieth and a quarter of the box.
+///
+/// # Panics
+/// If the box has no inside or no dimension.
+pub fn starts(grid: &Grid, per_axis: usize) -> Vec<Moments> {
+    let lattice = Grid {
+        points: per_axis,
+        ..grid.clone()
+    };
+    let widths = grid.upper.iter().zip(&grid.lower).map(|(u, l)| u - l);
+    let width = widths.fold(f64::INFINITY, f64::min);
+    let means = lattice.interior();
+    let both = |mean: ndarray::ArrayView1<'_, f64>| {
+        [0.05, 0.25].map(|part| Moments::round(mean.to_owned(), part * width))
+    };
+    means.outer_iter().flat_map(both).collect()
+}
+
+/// A box with equally spaced points along each axis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grid {
+    /// The least coordinates.
+    pub lower: Vec<f64>,
+    /// The greatest.
+    pub upper: Vec<f64>,
+    /// How many points along each axis, both ends among them.
+    pub points: usize,
+}
+
+impl Grid {
+    /// The points, in rows.
+    fn nodes(&self) -> Array2<f64> {
+        let last = (self.points - 1) as f64;
+        self.lattice(|i| i as f64 / last)
+    }
+
+    /// As many points inside of the box.
+    fn interior(&self) -> Array2<f64> {
+        let parts = self.points as f64;
+        self.lattice(|i| (i as f64 + 0.5) / parts)
+    }
+
+    fn lattice(&self, part: impl Fn(usize) -> f64) -> Array2<f64> {
+        let (d, n) = (self.lower.len(), self.points);
+        let sound = d > 0
+            && self.upper.len() == d
+            && n >= 2
+            && self.lower.iter().zip(&self.upper).all(|(l, u)| l < u);
+        assert!(sound, "grid: no inside in {self:?}");
+        Array2::from_shape_fn((n.pow(d as u32), d), |(i, j)| {
+            let t = part(i / n.pow(j as u32) % n);
+            self.lower[j] * (1.0 - t) + self.upper[j] * t
+        })
+    }
+
+    /// Is this node at the border of the box?
+    fn at_border(&self, i: usize) -> bool {
+        let n = self.points;
+        (0..self.lower.len()).any(|j| [0, n - 1].contains(&(i / n.pow(j as u32) % n)))
+    }
+}
+
+/// A density on a grid: what the forward divergence needs, an expectation under p itself.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The nodes that have mass, with p's probabilities.
+    nodes: Nodes,
+    /// E_p log p, with p normalised.
+    negative_entropy: f64,
+    log_normaliser: f64,
+}
+
+/// The part of its largest density that a target may have at the border of its grid.
+const BORDER: f64 = 1e-12;
+
+impl Target {
+    /// The density e^(log p̃)/Z by the trapezium rule on a grid: for what is smooth and small at the border, the error falls
+    /// faster than any power of the spacing.
+    ///
+    /// # Errors
+    /// If the log-density is NaN or ∞ somewhere, -∞ everywhere, or not small at the border.
+    ///
+    /// # Panics
+    /// If the grid has no inside, or the log-density does not give one number for each point.
+    pub fn on_grid(
+        log_p: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
+        grid: &Grid,
+    ) -> Result<Self, NoFit> {
+        let points = grid.nodes();
+        let tape = Tape::new();
+        let log_p = log_p(tape.constant(points.clone())).value();
+        assert!(
+            log_p.shape() == [points.nrows()],
+            "target: expected a log-density of shape [{}], found {:?}",
+            points.nrows(),
+            log_p.shape()
+        );
+        let wrong = |x: &f64| x.is_nan() || *x == f64::INFINITY;
+        if let Some(i) = log_p.iter().position(wrong) {
+            return Err(NoFit::Density(points.row(i).to_vec()));
+        }
+        let most = log_p.fold(f64::NEG_INFINITY, |m, &x| m.max(x));
+        if most == f64::NEG_INFINITY {
+            return Err(NoFit::NoMass);
+        }
+        let scaled: Array1<f64> = log_p.iter().map(|x| (x - most).exp()).collect();
+        let border = (0..scaled.len()).filter(|&i| grid.at_border(i));
+        let cut = border.map(|i| scaled[i]).fold(0.0, f64::max);
+        if cut > BORDER {
+            return Err(NoFit::CutOff(cut));
+        }
+        let spacing = |(l, u): (&f64, &f64)| (u - l) / (grid.points - 1) as f64;
+        let volume: f64 = grid.lower.iter().zip(&grid.upper).map(spacing).product();
+        let log_normaliser = most + (scaled.sum() * volume).ln();
+        let weights = &scaled / scaled.sum();
+        let with_mass = weights.iter().zip(&log_p).filter(|(w, _)| **w > 0.0);
+        Ok(Self {
+            negative_entropy: with_mass
+                .map(|(w, log_p)| w * (log_p - log_normaliser))
+                .sum(),
+            nodes: Nodes::new(points, weights).expect("normalised").support(),
+            log_normaliser,
+        })
+    }
+
+    /// log Z = log ∫ p̃: 0 if the log-density was normalised. A reverse fit's divergence plus log Z is KL(q ‖ p).
+    pub fn log_normaliser(&self) -> f64 {
+        self.log_normaliser
+    }
+
+    /// -E_p log p, in nats.
+    pub fn entropy(&self) -> f64 {
+        -self.negative_entropy
+    }
+
+    /// Mean and covariance of p.
+    pub fn moments(&self) -> Moments {
+        Moments::of(&self.nodes)
+    }
+
+    /// The Gaussian with the least KL(p ‖ q), in closed form: p's mean with its covariance, or with the diagonal of that
+    /// ([notes](crate::kl#forward-kl-moment-matching)).
+    ///
+    /// # Errors
+    /// If the moments are those of no Gaussian.
+    pub fn forward_projection(&self, shape: Shape) -> Result<Fit, NoFit> {
+        let family = Family::around(&self.moments(), shape).map_err(NoFit::Degenerate)?;
+        let objective = Forward {
+            family: &family,
+            target: self,
+        };
+        // At the start already: no step is taken.
+        let end = descend(family.origin(), &objective, f64::INFINITY, 0);
+        family.fit(end, &objective)
+    }
+
+    /// The same by descent from a start. KL(p ‖ q) has one minimum: all starts lead there.
+    ///
+    /// # Errors
+    /// If the start is no Gaussian, or the gradient does not vanish.
+    pub fn forward_fit(
+        &self,
+        shape: Shape,
+        start: &Moments,
+        effort: &Effort,
+    ) -> Result<Fit, NoFit> {
+        let family = Family::around(start, shape).map_err(NoFit::Start)?;
+        let objective = Forward {
+            family: &family,
+            target: self,
+        };
+        let end = descend_from_start(&family, &objective, effort)?;
+        family.fit(end, &objective)
+    }
+}
