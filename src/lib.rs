@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | 1 | [`autodiff`] | the tape, the operations with their derivative rules, the gradient checker; nothing of probability |
 //! | 2 | [`distributions`], [`nn`] | densities and sampling; parameters, dense layers, initialisation, optimisers |
-//! | 3 | [`background`], [`kl`], [`gradients`], [`vae`] | one for each chapter of the notes |
+//! | 3 | [`background`], [`variational`], [`kl`], [`gradients`], [`vae`] | one for each chapter of the notes |
 //! | 4 | [`data`], [`train`] | reading images; the training loop, which knows no model |
 //! | 5 | the command `elbo` | what a person types, and the pictures that it leaves |
 //!
@@ -39,6 +39,7 @@ pub mod nn;
 mod scalar;
 pub mod train;
 pub mod vae;
+pub mod variational;
 
 pub use scalar::Scalar;
 

@@ -1,0 +1,227 @@
+//! Mean field on a table: the best product of factors, found one factor at a time.
+
+use ndarray::{Array1, ArrayD, ArrayView1, Axis};
+
+use super::tables::{TableError, check_logarithms};
+
+/// When an ascent ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stopping {
+    /// The largest number of sweeps or steps.
+    pub steps: usize,
+    /// It has converged when a step changes nothing by more than this: no probability for mean field, no log-likelihood (in nats
+    /// per datum) for EM.
+    pub tolerance: f64,
+}
+
+impl Default for Stopping {
+    fn default() -> Self {
+        Self {
+            steps: 10_000,
+            tolerance: 1e-12,
+        }
+    }
+}
+
+/// What coordinate ascent found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeanField {
+    /// q_j, one vector of probabilities for each variable.
+    pub factors: Vec<Array1<f64>>,
+    /// The bound at the start and after each sweep, in nats; it never falls.
+    pub elbos: Vec<f64>,
+    /// Did the last sweep change no probability by more than the tolerance?
+    pub converged: bool,
+}
+
+impl MeanField {
+    /// The bound that was reached.
+    pub fn elbo(&self) -> f64 {
+        *self.elbos.last().expect("the start's bound at least")
+    }
+}
+
+/// Coordinate ascent on the bound of q(z) = Π_j q_j(z_j), for a table log p(x, z_1, …, z_n) with one axis for each variable. Each sweep
+/// sets every factor to its optimum given the others, in order.
+///
+/// The table may be unnormalised and hold -∞. Cost: n contractions of the whole table a sweep.
+/// ([Notes](crate::variational#mean-field-factor))
+///
+/// ```
+/// use elbo::variational::{Stopping, coordinate_ascent};
+/// use ndarray::{arr1, arr2};
+///
+/// // Two coins that tend to agree.
+/// let log_joint = arr2(&[[0.4, 0.1], [0.1, 0.4]]).mapv(f64::ln).into_dyn();
+/// let start = [arr1(&[0.6, 0.4]), arr1(&[0.5, 0.5])];
+/// let fit = coordinate_ascent(&log_joint, &start, Stopping::default())?;
+/// assert!(fit.converged && fit.elbo() <= 0.0); // log p(x) = 0
+/// # Ok::<(), elbo::variational::TableError>(())
+/// ```
+///
+/// # Errors
+/// If the table or the start hold what is no probability, or from this start no factor can be chosen.
+///
+/// # Panics
+/// If there is not one factor of the right length for each axis.
+pub fn coordinate_ascent(
+    log_joint: &ArrayD<f64>,
+    start: &[Array1<f64>],
+    stopping: Stopping,
+) -> Result<MeanField, TableError> {
+    check(log_joint, start)?;
+    let mut factors = start.to_vec();
+    let mut elbos = vec![elbo(log_joint, &factors)];
+    let mut converged = false;
+    while !converged && elbos.len() <= stopping.steps {
+        let before = factors.clone();
+        for j in 0..factors.len() {
+            factors[j] = optimal_factor(log_joint, &factors, j)?;
+        }
+        elbos.push(elbo(log_joint, &factors));
+        converged = distance(&before, &factors) <= stopping.tolerance;
+    }
+    Ok(MeanField {
+        factors,
+        elbos,
+        converged,
+    })
+}
+
+/// The different optima that ascents from several starts end in, the highest bound first: a bound over products has more than one
+/// maximum, and which is reached depends on the start. Ascents that did not converge are left out.
+///
+/// # Errors
+/// As [`coordinate_ascent`].
+///
+/// # Panics
+/// As [`coordinate_ascent`].
+pub fn distinct_optima(
+    log_joint: &ArrayD<f64>,
+    starts: &[Vec<Array1<f64>>],
+    stopping: Stopping,
+) -> Result<Vec<MeanField>, TableError> {
+    let mut found: Vec<MeanField> = Vec::new();
+    for start in starts {
+        let fit = coordinate_ascent(log_joint, start, stopping)?;
+        let is_known = |known: &MeanField| distance(&known.factors, &fit.factors) < 1e-5;
+        if fit.converged && !found.iter().any(is_known) {
+            found.push(fit);
+        }
+    }
+    found.sort_by(|a, b| b.elbo().total_cmp(&a.elbo()));
+    Ok(found)
+}
+
+/// q_j* ∝ exp E_{-j} log p(x, z): the factor of the largest bound, given the others.
+///
+/// # Errors
+/// If the expectation is -∞ for every state of variable j.
+///
+/// # Panics
+/// If there is not one factor of the right length for each axis, or no axis j.
+pub fn optimal_factor(
+    log_joint: &ArrayD<f64>,
+    factors: &[Array1<f64>],
+    j: usize,
+) -> Result<Array1<f64>, TableError> {
+    let expected = expected_log_joint(log_joint, factors, j);
+    let largest = expected.fold(f64::NEG_INFINITY, |m, &e| m.max(e));
+    if largest == f64::NEG_INFINITY {
+        return Err(TableError::NothingFeasible { variable: j });
+    }
+    let unnormalised = expected.mapv(|e| (e - largest).exp());
+    let total = unnormalised.sum();
+    Ok(unnormalised / total)
+}
+
+/// E_{-j} log p(x, z), for each state of variable j: the mean over all variables but j.
+///
+/// # Panics
+/// If there is not one factor of the right length for each axis, or no axis j.
+pub fn expected_log_joint(
+    log_joint: &ArrayD<f64>,
+    factors: &[Array1<f64>],
+    j: usize,
+) -> Array1<f64> {
+    check_shapes(log_joint, factors);
+    assert!(
+        j < factors.len(),
+        "mean field: there is no variable {j} among {}",
+        factors.len()
+    );
+    let mut table = log_joint.clone();
+    // Last axis first, so that the axes before keep their numbers.
+    for k in (0..factors.len()).rev().filter(|&k| k != j) {
+        table = table.map_axis(Axis(k), |lane| mean(factors[k].view(), lane));
+    }
+    table.into_dimensionality().expect("only axis j is left")
+}
+
+/// The bound E_q log p(x, z) - Σ_j E log q_j of a product of factors, in nats.
+///
+/// # Panics
+/// If there is not one factor of the right length for each axis, or no variable.
+pub fn elbo(log_joint: &ArrayD<f64>, factors: &[Array1<f64>]) -> f64 {
+    let energy = mean(
+        factors[0].view(),
+        expected_log_joint(log_joint, factors, 0).view(),
+    );
+    let entropies = factors
+        .iter()
+        .map(|q| -mean(q.view(), q.mapv(f64::ln).view()));
+    energy + entropies.sum::<f64>()
+}
+
+/// Σ q f, in which a state without mass adds 0.
+fn mean(q: ArrayView1<f64>, f: ArrayView1<f64>) -> f64 {
+    let terms = q.iter().zip(f).filter(|(q, _)| **q > 0.0);
+    terms.map(|(q, f)| q * f).sum()
+}
+
+fn distance(a: &[Array1<f64>], b: &[Array1<f64>]) -> f64 {
+    let entries = |q: &[Array1<f64>]| q.iter().flatten().copied().collect::<Vec<f64>>();
+    let differences = entries(a).into_iter().zip(entries(b));
+    differences.fold(0.0, |m, (a, b)| m.max((a - b).abs()))
+}
+
+fn check_shapes(log_joint: &ArrayD<f64>, factors: &[Array1<f64>]) {
+    let lengths: Vec<usize> = factors.iter().map(Array1::len).collect();
+    assert!(
+        log_joint.shape() == lengths && !lengths.is_empty(),
+        "mean field: a joint of shape {:?} and factors of lengths {lengths:?} do not fit",
+        log_joint.shape()
+    );
+}
+
+fn check(log_joint: &ArrayD<f64>, factors: &[Array1<f64>]) -> Result<(), TableError> {
+    check_shapes(log_joint, factors);
+    if log_joint.is_empty() {
+        return Err(TableError::Empty { table: "joint" });
+    }
+    check_logarithms("joint", &log_joint.to_shared())?;
+    if log_joint.iter().all(|&l| l == f64::NEG_INFINITY) {
+        return Err(TableError::Impossible { index: vec![] });
+    }
+    for (j, factor) in factors.iter().enumerate() {
+        if let Some((k, &found)) = factor
+            .indexed_iter()
+            .find(|(_, q)| !(**q >= 0.0 && q.is_finite()))
+        {
+            return Err(TableError::NotAProbability {
+                table: "factors",
+                index: vec![j, k],
+                found,
+            });
+        }
+        let total = factor.sum();
+        if (total - 1.0).abs() > f64::EPSILON.sqrt() {
+            return Err(TableError::NotNormalised {
+                table: "factors",
+                index: vec![j],
+                total,
+            });
+        }
+    }
+    Ok(())
+}

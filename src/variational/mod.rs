@@ -1,0 +1,21 @@
+#![doc = include_str!("../../docs/variational.md")]
+
+mod divergence;
+mod enumerated;
+mod linear_gaussian;
+mod mean_field;
+mod mean_field_gaussian;
+mod mixture;
+mod tables;
+mod weights;
+
+pub use divergence::divergence;
+pub use enumerated::{Enumerated, elbo_from_prior};
+pub use mean_field::{
+    MeanField, Stopping, coordinate_ascent, distinct_optima, elbo, expected_log_joint,
+    optimal_factor,
+};
+pub use mean_field_gaussian::{GaussianAscent, GaussianTarget, GaussianTargetError};
+pub use mixture::{Covariances, EmFit, Mixture, MixtureError, em};
+pub use tables::TableError;
+pub use weights::LogWeights;
