@@ -1172,18 +1172,15 @@ fn forward_kl_moment_matching_by_hand() {
             &by_hand.into_dyn(),
         );
         let check = Check::new("forward-kl-moment-matching");
-        let f = |v: &[Var<'_, f64>]| forward_divergence(&family, &p, v[0]).item();
-        assert!(f(&[eta]) > 0.0);
+        let point = [natural];
         checked.add(
             check
-                .run(&[natural.clone()], |v| {
-                    forward_divergence(&family, &p, v[0])
-                })
+                .run(&point, |v| forward_divergence(&family, &p, v[0]))
                 .unwrap(),
         );
         checked.add(
             check
-                .run_second_order(&[natural], |v| forward_divergence(&family, &p, v[0]))
+                .run_second_order(&point, |v| forward_divergence(&family, &p, v[0]))
                 .unwrap(),
         );
     }
@@ -1936,6 +1933,77 @@ fn mode_covering_mode_seeking_in_the_plane() {
             assert!((fit.q.mean[0].abs() - 2.0).abs() < 0.05);
         }
     }
+}
+
+#[test]
+fn mode_covering_mode_seeking_tells_a_saddle_from_a_minimum() {
+    // Two long components that cross at right angles: by symmetry a round q is stationary, and lying along one of them is
+    // better.
+    fn log_p<'t>(z: Var<'t, f64>) -> Var<'t, f64> {
+        let tape = z.tape();
+        let arms = [0.95, -0.95].map(|rho| {
+            let arm = Moments {
+                mean: arr1(&[0.0, 0.0]),
+                covariance: arr2(&[[1.0, rho], [rho, 1.0]]),
+            };
+            gaussian_target(&arm, z)
+        });
+        tape.stack(0, &arms).logsumexp_axes(&[0]) - 2f64.ln()
+    }
+    let effort = Effort {
+        nodes: Some(101),
+        ..Effort::default()
+    };
+    let round = Moments::round(arr1(&[0.0, 0.0]), 0.5);
+    let tilted = |covariance: f64| Moments {
+        covariance: arr2(&[[0.5, covariance], [covariance, 0.5]]),
+        ..round.clone()
+    };
+    let starts = [round.clone(), tilted(0.3), tilted(0.4), tilted(-0.3)];
+    let saddle = reverse_fit(log_p, Shape::Full, &round, &effort).unwrap();
+    let found = reverse_minima(log_p, Shape::Full, &starts, &effort);
+    println!(
+        "round: {:.4}, along an arm: {:.4}",
+        saddle.divergence, found.fits[0].divergence
+    );
+    assert!(!saddle.minimum && found.fits[0].divergence < saddle.divergence - 0.2);
+    // Both arms, each once.
+    let counts = (found.fits.len(), found.saddles, found.failures.len());
+    assert_eq!(counts, (2, 1, 0));
+}
+
+#[test]
+fn mode_covering_mode_seeking_without_the_normaliser() {
+    // 3.7 more in the log-density: the same q, 3.7 less in the reverse value, 3.7 in log Z.
+    let target = Mixture::pair(0.3, 2.0).unwrap();
+    let grid = Grid {
+        lower: vec![-9.0],
+        upper: vec![11.0],
+        points: 401,
+    };
+    let (start, effort) = (Moments::round(arr1(&[0.5]), 1.5), Effort::default());
+    let fits = [0.0, 3.7].map(|more| {
+        let fit = reverse_fit(
+            |z| target.log_density(z) + more,
+            Shape::Full,
+            &start,
+            &effort,
+        );
+        let on_grid = Target::on_grid(|z| target.log_density(z) + more, &grid).unwrap();
+        let forward = on_grid.forward_fit(Shape::Full, &start, &effort).unwrap();
+        (fit.unwrap(), on_grid.log_normaliser(), forward.divergence)
+    });
+    let mut worst = Worst::default();
+    let [
+        (reverse, log_z, forward),
+        (shifted, shifted_log_z, shifted_forward),
+    ] = fits;
+    worst.number(log_z, 0.0, 1.0);
+    worst.number(shifted_log_z, 3.7, 1.0);
+    worst.number(shifted.divergence + shifted_log_z, reverse.divergence, 1.0);
+    worst.number(shifted.q.mean[0], reverse.q.mean[0], 1.0);
+    worst.number(shifted_forward, forward, 1.0);
+    worst.within(1e-8, "with and without the normaliser");
 }
 
 #[test]

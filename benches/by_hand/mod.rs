@@ -188,10 +188,7 @@ impl ByHand {
         self.clock.time(Part::ForwardLoops, || {
             row_sums(data, slice(logits), &mut self.sums, |x, a| {
                 let likely = if a > 0.0 { 1.0 } else { 0.0 };
-                let surprise = x - likely;
-                let is_none = surprise == 0.0;
-                let cost = if is_none { surprise } else { surprise * a };
-                cost - ln_1p_unit(exp(-a.abs()))
+                (x - likely) * a - ln_1p_unit(exp(-a.abs()))
             });
             let reconstruction: f32 = self.sums.iter().sum();
             (kl - reconstruction) / x.nrows() as f32

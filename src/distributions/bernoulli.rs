@@ -73,7 +73,9 @@ fn bernoulli_log_density<'t, T: Scalar>(x: Var<'t, T>, logits: Var<'t, T>) -> Va
     let (data, a) = (repeated(&data, &shape), repeated(&a, &shape));
     let (data, a) = (data.as_slice(), a.as_slice());
     let out = sums.as_slice_mut().expect("a buffer is in standard layout");
-    lanes::row_sums(entries(data), entries(a), out, log_density);
+    let (data, a) = (entries(data), entries(a));
+    lanes::row_sums(data, a, out, log_density);
+    settle_certain_coins(data, a, out);
     tape.record("bernoulli", &[x, logits], sums.into_shared(), |p| {
         let (x, a) = (p.input(0), p.input(1));
         let g = p.cotangent.unsqueeze(p.cotangent.ndim());
@@ -87,14 +89,27 @@ fn bernoulli_log_density<'t, T: Scalar>(x: Var<'t, T>, logits: Var<'t, T>) -> Va
 }
 
 /// x a - softplus(a), written so that log p(1) = -log(1 + e^-a) keeps its digits at large a, where a - softplus(a) would
-/// cancel to 0 and call the outcome certain. A certain coin (a = ±∞) that shows what it must costs nothing, not 0·∞.
+/// cancel to 0 and call the outcome certain.
 #[inline(always)]
 fn log_density<T: Scalar>(x: T, a: T) -> T {
     let likely = if a > T::zero() { T::one() } else { T::zero() };
-    let surprise = x - likely;
-    let is_none = surprise == T::zero();
-    let cost = if is_none { surprise } else { surprise * a };
-    cost - ln_1p_unit(exp(-a.abs()))
+    (x - likely) * a - ln_1p_unit(exp(-a.abs()))
+}
+
+/// Computes those sums anew that are NaN because a coin is certain: where it shows what it must, x a - softplus(a) is
+/// 0·∞, and its limit is 0. (This way the loop above has nothing to ask.)
+fn settle_certain_coins<T: Scalar>(data: &[T], logits: &[T], sums: &mut [T]) {
+    let width = data.len() / sums.len().max(1);
+    for (row, sum) in sums.iter_mut().enumerate().filter(|(_, sum)| sum.is_nan()) {
+        let entries = row * width..(row + 1) * width;
+        let coins = data[entries.clone()].iter().zip(&logits[entries]);
+        *sum = coins
+            .map(|(&x, &a)| match a.is_infinite() && x == sigmoid(a) {
+                true => T::zero(),
+                false => log_density(x, a),
+            })
+            .sum();
+    }
 }
 
 /// g ⊙ (x - σ(a)) in one pass, for a weight g of last length 1.

@@ -12,18 +12,7 @@ use crate::elementary::expm1;
 /// # Panics
 /// If the shapes of mean and log-variance do not broadcast, or there is no axis.
 pub fn gaussian_standard<'t, T: Scalar>(q: &DiagonalGaussian<'t, T>) -> Var<'t, T> {
-    // One log-variance may serve many dimensions or data: each has its own term. Equal shapes cost nothing here.
-    let shape = broadcast_shape(
-        "gaussian_standard",
-        &q.mean.shape(),
-        &q.log_variance.shape(),
-    );
-    assert!(
-        !shape.is_empty(),
-        "gaussian_standard: a divergence needs an event axis, found a single number"
-    );
-    let mean = q.mean.broadcast_to(&shape);
-    let log_variance = q.log_variance.broadcast_to(&shape);
+    let (mean, log_variance) = broadcast(q.mean, q.log_variance);
     let (half, tape) = (T::of(0.5), mean.tape());
     let terms = tape.zip_values("kl", &mean.value(), &log_variance.value(), move |mu, s| {
         half * (mu * mu + (expm1(s) - s))
@@ -43,6 +32,23 @@ pub fn gaussian_standard<'t, T: Scalar>(q: &DiagonalGaussian<'t, T>) -> Var<'t, 
             p.give(1, || g * (s.expm1() * half));
         },
     )
+}
+
+/// Both in the shape of a sample: one log-variance may serve many dimensions or data, each with its own term.
+fn broadcast<'t, T: Scalar>(
+    mean: Var<'t, T>,
+    log_variance: Var<'t, T>,
+) -> (Var<'t, T>, Var<'t, T>) {
+    let (left, right) = (mean.shape(), log_variance.shape());
+    assert!(
+        !left.is_empty() || !right.is_empty(),
+        "gaussian_standard: a divergence needs an event axis, found a single number"
+    );
+    if left == right {
+        return (mean, log_variance);
+    }
+    let shape = broadcast_shape("gaussian_standard", &left, &right);
+    (mean.broadcast_to(&shape), log_variance.broadcast_to(&shape))
 }
 
 /// KL(q ‖ p) = ½ Σ [(μ_q - μ_p)² e^(-s_p) + e^(s_q - s_p) - 1 - (s_q - s_p)] of two diagonal Gaussians, over the

@@ -221,8 +221,8 @@ fn in_the_plane() -> Panel {
         };
         part(1.0) + part(-1.0)
     };
-    // Of the peaks: lines around each component, and one around both.
-    let levels = vec![0.8, 0.3, 0.08, 0.012];
+    // Of the peaks: a line around each component, and one around both.
+    let levels = vec![0.4, 0.012];
     let ellipse = |fit: &Fit| {
         let c = &fit.q.covariance;
         let covariance = [[c[[0, 0]], c[[0, 1]]], [c[[1, 0]], c[[1, 1]]]];
@@ -250,7 +250,10 @@ fn in_the_plane() -> Panel {
 
 /// Where the minima of the reverse divergence are, and how low, as two equal components part.
 fn reverse_minima_by_separation() -> Figure {
-    let effort = Effort::default();
+    let effort = Effort {
+        nodes: Some(601),
+        ..Effort::default()
+    };
     let fit = |separation: f64, start: &Moments| {
         let target = Mixture::pair(0.5, separation).expect("a mixture");
         reverse_fit(|z| target.log_density(z), Shape::Full, start, &effort).expect("a minimum")
@@ -270,12 +273,12 @@ fn reverse_minima_by_separation() -> Figure {
         separations.into_iter().map(step).collect::<Vec<_>>()
     };
     let middle = follow(
-        spaced(0.0, 9.0, 45).collect(),
+        spaced(0.0, 9.0, 36).collect(),
         Moments::round(arr1(&[0.0]), 1.0),
     );
     let own = follow(
         // Ever closer to where it ends.
-        spaced(0.0, 1.0, 40)
+        spaced(0.0, 1.0, 25)
             .map(|t| 9.0 + (appears - 9.0) * (1.0 - (1.0 - t) * (1.0 - t)))
             .collect(),
         Moments::round(arr1(&[0.0]), 1.0),
