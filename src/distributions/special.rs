@@ -175,7 +175,7 @@ mod tests {
             (2.0, 1e8, -36.841_361_497_904_73),
             (0.3, 1e12, -7.193_508_339_960_384),
             (1e6, 1e6, -1_386_300.003_362_921),
-            (12.0, 2e5, -128.970_893_904_163_38),
+            (12.0, 2e5, -128.970_893_894_163_38),
             (1e15, 3.0, -102.923_182_004_172_1),
         ];
         for (a, b, expected) in known {
@@ -187,5 +187,20 @@ mod tests {
         assert!(ln_beta(1.0, 1.0).abs() < 1e-15);
         assert_eq!(ln_beta(0.0, 2.0), f64::INFINITY);
         assert_eq!(ln_beta(2.0, f64::INFINITY), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn one_step_further_across_all_branches() {
+        // Γ(x+1) = x Γ(x), and B(a, b+1) = B(a, b) b/(a+b).
+        let grid = || (-20..=40).map(|i| 10f64.powf(f64::from(i) / 10.0));
+        for a in grid() {
+            let (next, here) = (ln_gamma(a + 1.0), ln_gamma(a) + a.ln());
+            assert!((next - here).abs() <= 1e-14 * here.abs().max(1.0), "{a}");
+            for b in grid() {
+                let (next, here) = (ln_beta(a, b + 1.0), ln_beta(a, b) + (b / (a + b)).ln());
+                let error = (next - here).abs();
+                assert!(error <= 2e-14 * here.abs().max(1.0), "{a} {b}: {error:e}");
+            }
+        }
     }
 }
