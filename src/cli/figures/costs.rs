@@ -4,7 +4,7 @@ use super::Figure;
 use crate::cli::plot::{Axis, Chart, Panel, colors};
 
 /// What `cargo bench --bench step -- --growth` printed.
-const MEASURED: &str = include_str!("../../../docs/figures/costs.csv");
+const MEASURED: &str = include_str!("../../../docs/costs.csv");
 
 /// All of them.
 pub fn figures() -> Vec<Figure> {
