@@ -327,7 +327,7 @@ impl<T: Scalar, F: Fn(T, T) -> T> Kernel for FoldColumns<'_, T, F> {
     }
 }
 
-/// As [`fold_rows`], down each column of a matrix with as many columns as there are folds.
+/// f(… f(f(start, x₀), x₁) …) down each column of a matrix with as many columns as there are folds.
 pub fn fold_columns<T: Scalar>(
     rows: &[T],
     start: T,
