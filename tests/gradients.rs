@@ -1556,26 +1556,26 @@ fn score_function_estimator_can_suffer_from_the_mean_as_baseline() {
 
 #[test]
 fn score_function_estimator_is_biased_by_the_baseline_of_its_own_draws() {
-    // Two draws at a time, f = z² at N(1, 1), whose derivative is 2. b* from both draws sees the draw that it serves; from
-    // the other one alone it does not.
+    // Four draws at a time, f = z² at N(1, 1), whose derivative is 2. b* from all of them sees the draw that it serves; from
+    // the other three it does not.
     let mut rng = StdRng::seed_from_u64(109);
     let (mut own, mut other) = (Vec::new(), Vec::new());
     let q = univariate(1.0, 0.0);
     let square = |noise: &Array2<f64>, baseline: &Baseline| {
         score_gradient(&q, noise.view(), |_, z| z.square().sum_last(), baseline).unwrap()
     };
-    for _ in 0..100_000 / 2 {
-        let noise = normal_noise(&mut rng, 2, 1);
+    for _ in 0..100_000 / 4 {
+        let noise = normal_noise(&mut rng, 4, 1);
         let samples = Nodes::samples(noise.clone()).unwrap();
         let b = best_baseline(&q, &samples, |_, z| z.square().sum_last()).unwrap();
         let mean = |draws: Draws| draws.gradients().column(0).mean().unwrap();
         own.push(mean(square(&noise, &Baseline::Entries(b))));
         other.push(mean(square(&noise, &Baseline::LeaveOneOut)));
     }
-    Statistics::of(&other).agree_with(2.0, "b* of the other draw");
+    Statistics::of(&other).agree_with(2.0, "b* of the other draws");
     let own = Estimate::of(own).unwrap();
     let distance = own.distance(2.0);
-    println!("b* of both draws: {own} instead of 2, {distance:+.0} standard errors");
+    println!("b* of all four draws: {own} instead of 2, {distance:+.0} standard errors");
     assert!(distance.abs() > 20.0);
 }
 
@@ -2880,6 +2880,14 @@ step  operation    value  cotangent
     let cotangent = |step: usize| trace.steps()[step].cotangent.as_ref().unwrap().sum();
     assert_eq!([cotangent(0), cotangent(1)], [6.0, -18.0]);
     assert_eq!(trace.steps()[3].inputs, [2, 0]);
+    // x receives 12 from the product and -6 from the sum.
+    let given = |step: usize| {
+        trace.steps()[step]
+            .given
+            .iter()
+            .map(|(i, part)| (*i, part.sum()))
+    };
+    assert!(given(2).eq([(0, 12.0), (1, -18.0)]) && given(3).eq([(2, -6.0), (0, -6.0)]));
     // And once more: the gradient 2x(w + 1)² is on the tape, with the derivatives 2(w + 1)² and 4x(w + 1).
     let gradient = tape.differentiable_gradients(loss).wrt(x);
     let second = tape.gradients(gradient);

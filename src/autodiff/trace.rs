@@ -14,6 +14,9 @@ pub struct Step<T> {
     pub inputs: Vec<usize>,
     /// Its value.
     pub value: Value<T>,
+    /// What it gives back to its inputs, by their numbers, for its cotangent: one part for each use, none for constants. A
+    /// step's cotangent is the sum of all parts that were given to it.
+    pub given: Vec<(usize, Value<T>)>,
     /// Its cotangent: the gradient of the result with respect to it. `None` for what no variable is behind.
     pub cotangent: Option<Value<T>>,
 }
@@ -58,11 +61,16 @@ impl<T: Scalar> Trace<T> {
         );
         let one = Value::from_elem(result.shape(), T::one());
         let gradients = tape.pull_back(result, one, &vars);
-        let step = |var: Var<'_, T>| Step {
-            operation: var.name(),
-            inputs: tape.inputs_of(var),
-            value: var.value(),
-            cotangent: var.is_active().then(|| gradients.wrt(var)),
+        let step = |var: Var<'_, T>| {
+            let cotangent = var.is_active().then(|| gradients.wrt(var));
+            let given = cotangent.iter().flat_map(|c| tape.given(var.id, c));
+            Step {
+                operation: var.name(),
+                inputs: tape.inputs_of(var),
+                value: var.value(),
+                given: given.map(|(id, part)| (id as usize, part)).collect(),
+                cotangent,
+            }
         };
         Self {
             steps: vars.into_iter().map(step).collect(),
