@@ -19,7 +19,7 @@ pub enum Baseline {
     Constant(f64),
     /// A number for each entry of φ, such as [`best_baseline`] of other draws.
     Entries(Array1<f64>),
-    /// For each draw and each entry b* = E[f s²]/E[s²], estimated from all the *other* draws: so it does not depend on the
+    /// For each draw and each entry b* = E f s² / E s², estimated from all the *other* draws: so it does not depend on the
     /// draw, and the mean stays unbiased. The draws are no longer independent, but their correlation falls with their
     /// number. One draw alone has the baseline 0.
     LeaveOneOut,
@@ -76,11 +76,11 @@ pub fn categorical_score_gradient(
     Parts::of_categorical(logits, one_hot, f)?.draws(baseline)
 }
 
-/// b* = E[g s]/E[s²] for each entry of φ, where g = f s + ∇_φ f and s is the score: of all numbers b, the one for which
-/// g - b s has the least variance. If f does not use q, it is E[f s²]/E[s²].
+/// b* = E g s / E s² for each entry of φ, where g = f s + ∇_φ f and s is the score: of all numbers b, the one for which
+/// g - b s has the least variance. If f does not use q, it is E f s² / E s².
 ///
 /// The expectations are sums over nodes of the noise: a quadrature rule, or draws that are not used again (b* of the very
-/// draws that it is subtracted from would bias their mean). Where E[s²] is 0, any b is as good; it is 0.
+/// draws that it is subtracted from would bias their mean). Where E s² is 0, any b is as good; it is 0.
 ///
 /// # Errors
 /// If parameters, f or its gradient are not finite.

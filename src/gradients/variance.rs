@@ -13,7 +13,7 @@ pub struct SquareVariances {
     pub score: [f64; 2],
     /// By the score with the best baselines: 8μ² + 6σ² and 10μ²σ² + 6σ⁴.
     pub with_baseline: [f64; 2],
-    /// The best baselines, b* = E[f s²]/E[s²]: μ² + 3σ² and μ² + 5σ².
+    /// The best baselines, b* = E f s² / E s²: μ² + 3σ² and μ² + 5σ².
     pub baseline: [f64; 2],
 }
 
