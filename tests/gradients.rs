@@ -1797,6 +1797,16 @@ fn gradient_variance_at_the_edges() {
         (huge.pathwise, huge.score),
         ([f64::INFINITY; 2], [f64::INFINITY; 2])
     );
+    for (mean, log_variance) in [
+        (1e200, 3000.0),
+        (1e200, -3000.0),
+        (-1e200, 0.0),
+        (1e-200, 700.0),
+    ] {
+        let v = square_variances(mean, log_variance).unwrap();
+        let all = [v.pathwise, v.score, v.with_baseline, v.baseline].concat();
+        assert!(all.iter().all(|x| *x >= 0.0), "{v:?}");
+    }
     assert!(square_variances(f64::NAN, 0.0).is_err());
     assert!(square_variances(0.0, f64::INFINITY).is_err());
 }
@@ -2886,6 +2896,14 @@ step  operation    value  cotangent
             .map(|(i, part)| (*i, part.sum()))
     };
     assert!(given(2).eq([(0, 12.0), (1, -18.0)]) && given(3).eq([(2, -6.0), (0, -6.0)]));
+    // Arrays stand on one line; what no variable is behind has no cotangent.
+    let short = Tape::<f32>::new();
+    let sum = (short.variable(arr1(&[1.0, 2.0])) * short.constant(arr1(&[3.0, 4.0]))).sum();
+    let table = Trace::of(sum).to_string();
+    assert!(
+        table.contains("[1, 2]     [3, 4]") && table.contains("[3, 4]          -"),
+        "{table}"
+    );
     // And once more: the gradient 2x(w + 1)² is on the tape, with the derivatives 2(w + 1)² and 4x(w + 1).
     let gradient = tape.differentiable_gradients(loss).wrt(x);
     let second = tape.gradients(gradient);

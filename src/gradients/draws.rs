@@ -196,13 +196,17 @@ impl Draws {
     /// rows are all classes or the nodes of a quadrature rule that is exact for the gradient and its square.
     ///
     /// # Panics
-    /// If there is not one weight for each draw.
+    /// If there is not one weight for each draw, or one is negative or NaN.
     pub fn moments(&self, weights: ArrayView1<'_, f64>) -> [Array1<f64>; 2] {
         assert!(
             weights.len() == self.values.len(),
             "moments: shapes {:?} (weights) and {:?} (gradients) do not fit",
             weights.shape(),
             self.gradients.shape()
+        );
+        assert!(
+            weights.iter().all(|w| *w >= 0.0),
+            "moments: expected weights that are not negative, found {weights}"
         );
         let mean = weights.dot(&self.gradients);
         let deviations = &self.gradients - &mean;

@@ -25,9 +25,10 @@ pub fn square_variances(mean: f64, log_variance: f64) -> Result<SquareVariances,
     check_finite("mean", [&mean])?;
     check_finite("log-variance", [&log_variance])?;
     let (m2, v) = (mean * mean, log_variance.exp());
-    // μ⁴/σ² is 0 at μ = 0, however small σ is.
-    let steep = weighed(m2, (-0.5 * log_variance).exp()).powi(2);
-    let mixed = weighed(m2, v);
+    // Squares last, and 0·∞ = 0: μ⁴/σ² is 0 at μ = 0, however small σ is.
+    let times_mean = |x: f64| weighed(mean, x);
+    let steep = times_mean(times_mean((-0.5 * log_variance).exp())).powi(2);
+    let mixed = times_mean((0.5 * log_variance).exp()).powi(2);
     Ok(SquareVariances {
         pathwise: [4.0 * v, mixed + 2.0 * v * v],
         score: [
