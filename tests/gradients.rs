@@ -2780,8 +2780,10 @@ fn forwards(program: &[Step], inputs: usize, x: &Array1<f64>, v: &Array1<f64>) -
     known.pop().unwrap()
 }
 
-/// Programs with a point and a direction whose values are of ordinary size.
-fn programs(rng: &mut StdRng) -> Vec<(Vec<Step>, usize, Array1<f64>, Array1<f64>)> {
+/// A program, the number of its inputs, a point and a direction.
+type Case = (Vec<Step>, usize, Array1<f64>, Array1<f64>);
+
+fn programs(rng: &mut StdRng) -> Vec<Case> {
     let mut found = Vec::new();
     for (inputs, steps, length) in [
         (1, 3, 1),
