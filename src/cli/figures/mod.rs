@@ -3,6 +3,7 @@
 mod background;
 mod costs;
 mod kl;
+mod vae;
 mod variational;
 
 use std::path::PathBuf;
@@ -38,10 +39,11 @@ pub struct Figure {
 type Draw = fn() -> Vec<Figure>;
 
 /// The chapters that have figures, in the order of the notes.
-const CHAPTERS: [(&str, Draw); 4] = [
+const CHAPTERS: [(&str, Draw); 5] = [
     ("background", background::figures),
     ("variational", variational::figures),
     ("kl", kl::figures),
+    ("vae", vae::figures),
     ("costs", costs::figures),
 ];
 
