@@ -109,14 +109,15 @@ impl Evaluate {
         say(&format!("    ELBO          {:10.3}", -same.loss))?;
         let mean = evidence.mean().unwrap_or(f64::NAN);
         let how = format!("importance-weighted, K = {}", self.samples);
-        if count < 2 {
+        let spread = match count {
             // One image has no spread.
-            return say(&format!("    log p(x)      {mean:10.3}  ({how})"));
-        }
-        let error = evidence.std(1.0) / (count as f64).sqrt();
-        say(&format!(
-            "    log p(x)      {mean:10.3} ± {error:.3}  ({how}; ± is the standard error over images)"
-        ))?;
+            1 => format!("  ({how})"),
+            _ => {
+                let error = evidence.std(1.0) / (count as f64).sqrt();
+                format!(" ± {error:.3}  ({how}; ± is the standard error over images)")
+            }
+        };
+        say(&format!("    log p(x)      {mean:10.3}{spread}"))?;
         match self.refine {
             0 => Ok(()),
             steps => self.tell_gaps(&model, &data.test, binarisation, steps),
@@ -206,10 +207,15 @@ impl Evaluate {
             progress.advance(batch.len() as u64);
         }
         let gain = Estimate::of(gains)?;
-        say(&format!(
-            "    amortisation gap {:7.3} ± {:.3}  (gained by {steps} steps of search for each image)",
-            gain.mean, gain.standard_error
-        ))
+        let (mean, error) = (gain.mean, gain.standard_error);
+        let how = format!("gained by {steps} steps of search for each image");
+        match gain.draws {
+            // One image has no spread.
+            1 => say(&format!("    amortisation gap {mean:7.3}  ({how})")),
+            _ => say(&format!(
+                "    amortisation gap {mean:7.3} ± {error:.3}  ({how})"
+            )),
+        }
     }
 
     fn evidence(

@@ -280,7 +280,9 @@ fn grid(codes: &Codes<f64>) -> Result<(Array2<f64>, f64), NoSurgery> {
         })
         .collect();
     let points: f64 = axes.iter().map(|(_, _, count)| count).product();
-    if !(1..=2).contains(&dimensions) || !(points <= LARGEST) {
+    // NaN where a deviation underflowed to 0.
+    let resolved = points <= LARGEST;
+    if !resolved || !(1..=2).contains(&dimensions) {
         return Err(NoSurgery::TooManyPoints { dimensions, points });
     }
     let last = axes[dimensions - 1].2 as usize;
