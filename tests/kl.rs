@@ -6,14 +6,15 @@ mod common;
 use common::{Checked, Statistics, Worst, gauss_hermite, owned, random};
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
+use elbo::background::BadData;
 use elbo::distributions::noise::standard_normal;
 use elbo::distributions::{Bernoulli, Categorical, DiagonalGaussian, MultivariateGaussian};
 use elbo::kl;
 use elbo::kl::{
     ChainRule, DiagonalFamily, Effort, ExponentialFamily, Family, Fit, Grid, Mixture, Moments,
-    NoFit, NoProjection, Nodes, NotATable, Shape, Target, chain_rule, chain_terms,
-    fisher_information, mean_field, of_tables, reverse_fit, reverse_gradient_by_path,
-    reverse_gradient_by_score, reverse_minima, separation_of_own_minimum, starts,
+    NoFit, NoProjection, Nodes, Shape, Target, chain_rule, chain_terms, fisher_information,
+    mean_field, of_tables, reverse_fit, reverse_gradient_by_path, reverse_gradient_by_score,
+    reverse_minima, separation_of_own_minimum, starts,
 };
 use ndarray::{Array1, Array2, ArrayD, Axis, IxDyn, arr1, arr2};
 use rand::rngs::StdRng;
@@ -1105,13 +1106,19 @@ fn kl_chain_rule_takes_its_mean_under_the_first_distribution() {
 fn kl_chain_rule_refuses_what_is_no_table() {
     let good = arr1(&[0.5, 0.5]).into_dyn();
     let refused = |bad: &[f64]| of_tables(&arr1(bad).into_dyn(), &good).unwrap_err();
-    assert!(
-        matches!(refused(&[1.5, -0.5]), NotATable::Entry { index, value } if index == [1] && value == -0.5)
-    );
-    assert!(matches!(refused(&[f64::NAN, 0.5]), NotATable::Entry { .. }));
-    assert!(matches!(refused(&[0.5, 0.6]), NotATable::Total(_)));
+    assert!(matches!(
+        refused(&[1.5, -0.5]),
+        BadData::Number {
+            what: "q",
+            index: 1,
+            found: -0.5,
+            ..
+        }
+    ));
+    assert!(matches!(refused(&[f64::NAN, 0.5]), BadData::Number { .. }));
+    assert!(matches!(refused(&[0.5, 0.6]), BadData::Total { .. }));
     let empty = ArrayD::zeros(IxDyn(&[0]));
-    assert_eq!(of_tables(&empty, &empty), Err(NotATable::Empty));
+    assert_eq!(of_tables(&empty, &empty), Err(BadData::Empty { what: "q" }));
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -1341,7 +1348,7 @@ fn forward_kl_moment_matching_says_when_there_is_no_best() {
     );
     assert_eq!(
         family.maximum_likelihood(&Array1::zeros(3)),
-        Err(NoProjection::Table(NotATable::Empty))
+        Err(NoProjection::Table(BadData::Empty { what: "counts" }))
     );
     assert!(matches!(
         family.project(&arr1(&[0.5, 0.6, 0.0])),

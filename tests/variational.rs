@@ -8,13 +8,14 @@ mod common;
 use common::{Checked, Worst, gauss_hermite, owned, random};
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
+use elbo::background::BadData;
 use elbo::background::LinearGaussian;
 use elbo::distributions::{Estimate, MultivariateGaussian};
 use elbo::kl;
 use elbo::variational::{
     self, Covariances, Enumerated, GaussianTarget, GaussianTargetError, LogWeights, Mixture,
-    MixtureError, Stopping, TableError, coordinate_ascent, distinct_optima, divergence,
-    elbo_from_prior, em, expected_log_joint, optimal_factor,
+    MixtureError, Stopping, coordinate_ascent, distinct_optima, divergence, elbo_from_prior, em,
+    expected_log_joint, optimal_factor,
 };
 use ndarray::{Array1, Array2, Array3, ArrayD, Axis, IxDyn, arr0, arr1, arr2, s};
 use rand::rngs::StdRng;
@@ -227,19 +228,21 @@ fn kl_nonnegative_refuses_what_is_no_table() {
     let with = |table: Array1<f64>| divergence(tape.constant(table), good).unwrap_err();
     assert!(matches!(
         with(arr1(&[f64::NAN, 0.0])),
-        TableError::NotAProbability { table: "q", ref index, .. } if *index == [0]
+        BadData::Number {
+            what: "q",
+            index: 0,
+            ..
+        }
     ));
     assert!(matches!(
         with(arr1(&[f64::INFINITY, 0.0])),
-        TableError::NotAProbability { .. }
+        BadData::Number { .. }
     ));
-    assert!(
-        matches!(with(logs(&[0.5, 0.6])), TableError::NotNormalised { total, .. } if total > 1.09)
-    );
-    assert!(matches!(with(arr1(&[])), TableError::Empty { table: "q" }));
+    assert!(matches!(with(logs(&[0.5, 0.6])), BadData::Total { found, .. } if found > 1.09));
+    assert!(matches!(with(arr1(&[])), BadData::Empty { what: "q" }));
     assert!(matches!(
         divergence(good, tape.constant(arr1(&[NEVER, NEVER]))).unwrap_err(),
-        TableError::NotNormalised { table: "p", .. }
+        BadData::Total { what: "p", .. }
     ));
     for error in [
         with(arr1(&[f64::NAN, 0.0])),
@@ -446,7 +449,7 @@ fn elbo_from_kl_at_the_limits() {
     // No z can have caused the second x.
     let joint = tape.constant(arr2(&[[0.1, 0.2], [0.0, 0.0]]).mapv(f64::ln));
     let error = Enumerated::new(joint, table(&[0.5, 0.5])).unwrap_err();
-    assert_eq!(error, TableError::Impossible { index: vec![1] });
+    assert_eq!(error, BadData::Impossible { row: 1 });
     assert!(Enumerated::new(table(&[0.3, 0.1]), table(&[0.3, 0.1])).is_err());
     assert!(Enumerated::new(tape.constant(arr1(&[f64::NAN, 0.0])), table(&[0.5, 0.5])).is_err());
     assert!(Enumerated::new(tape.constant(arr1(&[])), tape.constant(arr1(&[]))).is_err());
@@ -1738,7 +1741,7 @@ fn mean_field_factor_at_the_limits() {
     let both_or_none = table([[0.5, 0.0], [0.0, 0.5]]);
     assert_eq!(
         ascend(&both_or_none, &[even.clone(), even.clone()]).unwrap_err(),
-        TableError::NothingFeasible { variable: 0 }
+        BadData::NothingFeasible { variable: 0 }
     );
     let fit = ascend(&both_or_none, &[even.clone(), first.clone()]).unwrap();
     assert!(fit.elbos[0] == NEVER && fit.factors == [first.clone(), first.clone()]);
@@ -1756,22 +1759,22 @@ fn mean_field_factor_at_the_limits() {
         |joint: &ArrayD<f64>, q: Array1<f64>| ascend(joint, &[q, even.clone()]).unwrap_err();
     assert_eq!(
         error(&table([[0.0; 2]; 2]), even.clone()),
-        TableError::Impossible { index: vec![] }
+        BadData::Impossible { row: 0 }
     );
     assert!(matches!(
         error(&both_or_none, arr1(&[0.5, 0.6])),
-        TableError::NotNormalised { .. }
+        BadData::Total { .. }
     ));
     assert!(matches!(
         error(&both_or_none, arr1(&[1.5, -0.5])),
-        TableError::NotAProbability { .. }
+        BadData::Number { .. }
     ));
     assert!(matches!(
         error(&table([[f64::NAN, 0.1], [0.1, 0.1]]), even.clone()),
-        TableError::NotAProbability { .. }
+        BadData::Number { .. }
     ));
     let empty = ArrayD::zeros(IxDyn(&[0, 2]));
-    assert!(matches!(error(&empty, arr1(&[])), TableError::Empty { .. }));
+    assert!(matches!(error(&empty, arr1(&[])), BadData::Empty { .. }));
 }
 
 // ---------------------------------------------------------------------------------------------------------

@@ -18,9 +18,11 @@
             && before.data.endsWith("$") && after.data.startsWith("$");
         if (!isFormula) continue;
         before.data = before.data.slice(0, -1);
-        after.data = after.data.slice(1);
+        // What closes a clause becomes a part of the formula, so that no line begins with it.
+        const [, closing, rest] = after.data.match(/^\$([.,;:)]*)([^]*)$/);
+        after.data = rest;
         const formula = document.createElement("span");
-        katex.render(code.textContent, formula, { throwOnError: true });
+        katex.render(`${code.textContent}\\text{${closing}}`, formula, { throwOnError: true });
         code.replaceWith(formula);
     }
 

@@ -1,10 +1,12 @@
 //! Bayes' rule for a cause z with finitely many values ([notes](crate::background#bayes-rule)).
 
-use ndarray::{Array1, ArrayView1, Axis};
+use ndarray::{Array1, ArrayView1};
 
-use super::error::{BadData, check_distribution, check_numbers};
+use super::error::{
+    BadData, check_distribution, check_log_distribution, check_log_numbers, check_numbers,
+};
 use crate::Scalar;
-use crate::autodiff::{Value, Var};
+use crate::autodiff::Var;
 
 /// p(z|x) = p(x|z) p(z) / p(x) and p(x) = Σ_z p(x|z) p(z), in probabilities, for one observation x.
 ///
@@ -91,11 +93,7 @@ pub fn posterior<'t, T: Scalar>(
         return Err(BadData::Empty { what: "log-joint" });
     }
     check_log_distribution("log-prior", &log_prior.value())?;
-    let numbers = log_likelihood.value();
-    let numbers = numbers.iter().map(|l| l.as_f64());
-    check_numbers("log-likelihood", numbers, "numbers below ∞", |l| {
-        l < f64::INFINITY
-    })?;
+    check_log_numbers("log-likelihood", &log_likelihood.value())?;
 
     let log_evidence = log_joint.logsumexp_axes(&[z]);
     let value = log_evidence.value();
@@ -108,23 +106,4 @@ pub fn posterior<'t, T: Scalar>(
         log_posterior,
         log_evidence,
     })
-}
-
-/// Logarithms of probabilities: each row 1 in all, to half of the digits of T.
-pub fn check_log_distribution<T: Scalar>(
-    what: &'static str,
-    log_p: &Value<T>,
-) -> Result<(), BadData> {
-    let numbers = log_p.iter().map(|l| l.as_f64());
-    check_numbers(what, numbers, "logarithms of probabilities", |l| {
-        l < f64::INFINITY
-    })?;
-    let last = Axis(log_p.ndim().saturating_sub(1));
-    for (row, lane) in log_p.lanes(last).into_iter().enumerate() {
-        let found: f64 = lane.iter().map(|l| l.as_f64().exp()).sum();
-        if (found - 1.0).abs() > T::epsilon().as_f64().sqrt() {
-            return Err(BadData::Total { what, row, found });
-        }
-    }
-    Ok(())
 }

@@ -3,7 +3,10 @@
 use std::error::Error;
 use std::fmt::{self, Display};
 
-use crate::autodiff::NotPositiveDefinite;
+use ndarray::Axis;
+
+use crate::Scalar;
+use crate::autodiff::{NotPositiveDefinite, Value};
 
 /// Data that no probability can be computed from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +41,12 @@ pub enum BadData {
         /// Which of several observations, from 0.
         row: usize,
     },
+    /// Whatever value a factor gives its variable, the other factors leave mass where the joint is 0: the bound is -∞ for
+    /// every choice of this factor, and there is no best one.
+    NothingFeasible {
+        /// The variable.
+        variable: usize,
+    },
     /// All products are too small for f64, though not 0.
     Underflow,
     /// The likelihood grows without bound, so that nothing maximises it.
@@ -67,7 +76,10 @@ impl Display for BadData {
                 index,
                 expected,
                 found,
-            } => write!(f, "{what}: expected {expected}, found {found} at {index}"),
+            } => write!(
+                f,
+                "{what}: expected {expected}, found {found} at {index} (entries counted row by row from 0)"
+            ),
             Self::Total { what, row, found } => write!(
                 f,
                 "{what}: expected probabilities that add up to 1, found a sum of {found} in row {row}; divide by it, if \
@@ -77,6 +89,11 @@ impl Display for BadData {
                 f,
                 "expected an observation that some cause with a prior above 0 can bring about, found none for row {row}; \
                  give such a cause a prior"
+            ),
+            Self::NothingFeasible { variable } => write!(
+                f,
+                "factor {variable}: expected a value of the variable for which the other factors have no mass where the \
+                 joint is 0, found none; start from factors whose product is 0 there"
             ),
             Self::Underflow => write!(
                 f,
@@ -141,4 +158,33 @@ pub fn check_distribution(what: &'static str, probabilities: &[f64]) -> Result<(
             found,
         }),
     }
+}
+
+/// Logarithms of numbers from 0 up, along the last axis of which something is to be summed.
+pub fn check_log_numbers<T: Scalar>(
+    what: &'static str,
+    log_numbers: &Value<T>,
+) -> Result<(), BadData> {
+    if log_numbers.shape().last().is_none_or(|&length| length == 0) {
+        return Err(BadData::Empty { what });
+    }
+    let numbers = log_numbers.iter().map(|l| l.as_f64());
+    check_numbers(what, numbers, "logarithms, numbers below ∞", |l| {
+        l < f64::INFINITY
+    })
+}
+
+/// Logarithms of probabilities: each row 1 in all, to half of the digits of T.
+pub fn check_log_distribution<T: Scalar>(
+    what: &'static str,
+    log_p: &Value<T>,
+) -> Result<(), BadData> {
+    check_log_numbers(what, log_p)?;
+    for (row, lane) in log_p.lanes(Axis(log_p.ndim() - 1)).into_iter().enumerate() {
+        let found: f64 = lane.iter().map(|l| l.as_f64().exp()).sum();
+        if (found - 1.0).abs() > T::epsilon().as_f64().sqrt() {
+            return Err(BadData::Total { what, row, found });
+        }
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::f64::consts::TAU;
 use super::error::{BadData, check_numbers};
 use crate::Scalar;
 use crate::autodiff::Var;
-use crate::distributions::{MultivariateGaussian, NoGaussian};
+use crate::distributions::{LogSum, MultivariateGaussian, NoGaussian};
 
 /// log Σ_z exp(log p(x, z)) over all Kⁿ states of n variables with K values each, and the number of terms.
 ///
@@ -70,37 +70,6 @@ fn advance(z: &mut [usize], values: usize) {
             return;
         }
         *digit = 0;
-    }
-}
-
-/// log Σ e^l for numbers that come one by one: Σ e^(l-m) with the largest m so far, rescaled when a larger one comes.
-#[derive(Clone, Copy, Debug)]
-struct LogSum {
-    largest: f64,
-    scaled: f64,
-}
-
-impl Default for LogSum {
-    fn default() -> Self {
-        Self {
-            largest: f64::NEG_INFINITY,
-            scaled: 0.0,
-        }
-    }
-}
-
-impl LogSum {
-    fn add(&mut self, l: f64) {
-        if l > self.largest {
-            self.scaled = self.scaled * (self.largest - l).exp() + 1.0;
-            self.largest = l;
-        } else if l > f64::NEG_INFINITY {
-            self.scaled += (l - self.largest).exp();
-        }
-    }
-
-    fn value(&self) -> f64 {
-        self.largest + self.scaled.ln()
     }
 }
 

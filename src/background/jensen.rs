@@ -1,7 +1,6 @@
 //! Jensen's inequality for the logarithm ([notes](crate::background#jensen-gap)).
 
-use super::bayes::check_log_distribution;
-use super::error::{BadData, check_numbers};
+use super::error::{BadData, check_log_distribution, check_log_numbers, check_numbers};
 use crate::Scalar;
 use crate::autodiff::Var;
 
@@ -35,13 +34,8 @@ pub fn jensen<'t, T: Scalar>(
         shapes[0],
         shapes[1]
     );
-    if log_q.size() == 0 {
-        return Err(BadData::Empty { what: "log q" });
-    }
     check_log_distribution("log q", &log_q.value())?;
-    let numbers = log_w.value();
-    let numbers = numbers.iter().map(|l| l.as_f64());
-    check_numbers("log w", numbers, "numbers below ∞", |l| l < f64::INFINITY)?;
+    check_log_numbers("log w", &log_w.value())?;
 
     let possible = log_q.value().mapv(|l| l > T::neg_infinity()).into_shared();
     let log_mean = (log_q + log_w).logsumexp();

@@ -4,8 +4,9 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, Axis};
 
-use super::tables::{NotATable, check_table, of_tables};
+use super::tables::of_tables;
 use crate::autodiff::{NotPositiveDefinite, Tape, Var};
+use crate::background::{BadData, check_distribution};
 
 /// q_η(x_i) = h_i e^(η·T(x_i) - A(η)) over outcomes x_1 … x_n, with A(η) = log Σ h_i e^(η·T(x_i)).
 ///
@@ -34,7 +35,7 @@ pub struct Projection {
 #[derive(Clone, Debug, PartialEq)]
 pub enum NoProjection {
     /// The base measure or p is no table of probabilities.
-    Table(NotATable),
+    Table(BadData),
     /// A statistic is NaN or infinite at this outcome, counted from 0.
     Statistic(usize),
     /// p allows an outcome, counted from 0, that every member excludes: the divergence is ∞.
@@ -82,8 +83,8 @@ impl fmt::Display for NoProjection {
 
 impl std::error::Error for NoProjection {}
 
-impl From<NotATable> for NoProjection {
-    fn from(reason: NotATable) -> Self {
+impl From<BadData> for NoProjection {
+    fn from(reason: BadData) -> Self {
         Self::Table(reason)
     }
 }
@@ -106,7 +107,7 @@ impl ExponentialFamily {
             statistics.shape(),
             base.shape()
         );
-        check_table(&base.clone().into_dyn())?;
+        check_distribution("base measure", &base.to_vec())?;
         let bad = |row: ndarray::ArrayView1<'_, f64>| row.iter().any(|t| !t.is_finite());
         if let Some(i) = statistics.outer_iter().position(bad) {
             return Err(NoProjection::Statistic(i));
@@ -160,7 +161,7 @@ impl ExponentialFamily {
             p.shape(),
             self.base.shape()
         );
-        check_table(&p.clone().into_dyn())?;
+        check_distribution("p", &p.to_vec())?;
         if let Some(i) = (0..p.len()).find(|&i| p[i] > 0.0 && self.base[i] == 0.0) {
             return Err(NoProjection::Excluded(i));
         }
@@ -229,7 +230,7 @@ impl ExponentialFamily {
     pub fn maximum_likelihood(&self, counts: &Array1<f64>) -> Result<Projection, NoProjection> {
         let total = counts.sum();
         if total == 0.0 {
-            return Err(NoProjection::Table(NotATable::Empty));
+            return Err(NoProjection::Table(BadData::Empty { what: "counts" }));
         }
         self.project(&(counts / total))
     }

@@ -25,4 +25,4 @@ pub use nodes::{Nodes, NotAnExpectation};
 pub use reverse_gradient::{
     DiagonalFamily, Family, NotFinite, reverse_gradient_by_path, reverse_gradient_by_score,
 };
-pub use tables::{ChainRule, NotATable, chain_rule, chain_terms, of_tables};
+pub use tables::{ChainRule, chain_rule, chain_terms, of_tables};

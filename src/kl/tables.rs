@@ -1,44 +1,8 @@
 //! Divergences of tables of probabilities, and the chain rule of joint ones.
 
-use std::fmt;
+use ndarray::{ArrayD, Axis, IxDyn};
 
-use ndarray::{ArrayD, Axis, Dimension, IxDyn};
-
-use super::nodes::TOTAL;
-
-/// Why an array is not a table of probabilities.
-#[derive(Clone, Debug, PartialEq)]
-pub enum NotATable {
-    /// It has no entries.
-    Empty,
-    /// An entry is negative, NaN or infinite.
-    Entry {
-        /// Where.
-        index: Vec<usize>,
-        /// The entry.
-        value: f64,
-    },
-    /// The entries do not sum to 1.
-    Total(f64),
-}
-
-impl fmt::Display for NotATable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => write!(f, "expected a table of probabilities, found no entries"),
-            Self::Entry { index, value } => write!(
-                f,
-                "expected probabilities, found {value:e} at {index:?}; they are finite and not negative"
-            ),
-            Self::Total(total) => write!(
-                f,
-                "expected probabilities that sum to 1, found the sum {total}; divide them by it"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for NotATable {}
+use crate::background::{BadData, check_distribution};
 
 /// KL(q ‖ p) = Σ q log q/p of two tables of one shape, in nats. 0 log 0 is 0, and the divergence is ∞ if p excludes what q
 /// allows.
@@ -48,7 +12,7 @@ impl std::error::Error for NotATable {}
 ///
 /// # Panics
 /// If the shapes differ.
-pub fn of_tables(q: &ArrayD<f64>, p: &ArrayD<f64>) -> Result<f64, NotATable> {
+pub fn of_tables(q: &ArrayD<f64>, p: &ArrayD<f64>) -> Result<f64, BadData> {
     check_pair("of_tables", q, p)?;
     Ok(relative_entropy(q, p))
 }
@@ -78,7 +42,7 @@ pub struct ChainRule {
 /// let parts = chain_rule(&q, &p, 1)?;
 /// assert_eq!((parts.marginal, parts.conditional), (0.0, 0.5 * 2f64.ln()));
 /// assert_eq!(parts.joint, parts.marginal + parts.conditional);
-/// # Ok::<(), elbo::kl::NotATable>(())
+/// # Ok::<(), elbo::background::BadData>(())
 /// ```
 ///
 /// # Errors
@@ -86,7 +50,7 @@ pub struct ChainRule {
 ///
 /// # Panics
 /// If the shapes differ or have fewer than `split` axes.
-pub fn chain_rule(q: &ArrayD<f64>, p: &ArrayD<f64>, split: usize) -> Result<ChainRule, NotATable> {
+pub fn chain_rule(q: &ArrayD<f64>, p: &ArrayD<f64>, split: usize) -> Result<ChainRule, BadData> {
     check_pair("chain_rule", q, p)?;
     let shape = q.shape();
     assert!(
@@ -120,7 +84,7 @@ pub fn chain_rule(q: &ArrayD<f64>, p: &ArrayD<f64>, split: usize) -> Result<Chai
 ///
 /// # Panics
 /// If the shapes differ.
-pub fn chain_terms(q: &ArrayD<f64>, p: &ArrayD<f64>) -> Result<Vec<f64>, NotATable> {
+pub fn chain_terms(q: &ArrayD<f64>, p: &ArrayD<f64>) -> Result<Vec<f64>, BadData> {
     check_pair("chain_terms", q, p)?;
     (1..=q.ndim())
         .map(|axes| {
@@ -168,31 +132,15 @@ fn first_axes(table: &ArrayD<f64>, axes: usize) -> ArrayD<f64> {
     marginal
 }
 
-fn check_pair(operation: &str, q: &ArrayD<f64>, p: &ArrayD<f64>) -> Result<(), NotATable> {
+fn check_pair(operation: &str, q: &ArrayD<f64>, p: &ArrayD<f64>) -> Result<(), BadData> {
     assert!(
         q.shape() == p.shape(),
         "{operation}: shapes {:?} and {:?} do not fit",
         q.shape(),
         p.shape()
     );
-    check_table(q)?;
-    check_table(p)
-}
-
-pub(super) fn check_table(table: &ArrayD<f64>) -> Result<(), NotATable> {
-    if table.is_empty() {
-        return Err(NotATable::Empty);
-    }
-    let allowed = |x: f64| x.is_finite() && x >= 0.0;
-    if let Some((index, &value)) = table.indexed_iter().find(|&(_, &x)| !allowed(x)) {
-        return Err(NotATable::Entry {
-            index: index.slice().to_vec(),
-            value,
-        });
-    }
-    let total = table.sum();
-    if (total - 1.0).abs() > TOTAL {
-        return Err(NotATable::Total(total));
+    for (name, table) in [("q", q), ("p", p)] {
+        check_distribution(name, &table.iter().copied().collect::<Vec<_>>())?;
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! The Kullback–Leibler divergence between two tables.
 
-use super::tables::{TableError, both, check_normalised, mask, not, possible, weighted};
+use super::tables::{both, mask, not, possible, weighted};
 use crate::Scalar;
 use crate::autodiff::{Var, broadcast_shape};
+use crate::background::{BadData, check_log_distribution};
 
 /// KL(q‖p) = Σ_z q(z) log(q(z)/p(z)) in nats, for tables of log-probabilities of shape (…, K) that broadcast; the result has
 /// the shape (…).
@@ -20,7 +21,7 @@ use crate::autodiff::{Var, broadcast_shape};
 /// let certain = tape.constant(arr1(&[0.0, f64::NEG_INFINITY]));
 /// assert!((divergence(certain, coin)?.item() - 2f64.ln()).abs() < 1e-15);
 /// assert_eq!(divergence(coin, certain)?.item(), f64::INFINITY);
-/// # Ok::<(), elbo::variational::TableError>(())
+/// # Ok::<(), elbo::background::BadData>(())
 /// ```
 ///
 /// # Errors
@@ -31,9 +32,9 @@ use crate::autodiff::{Var, broadcast_shape};
 pub fn divergence<'t, T: Scalar>(
     log_q: Var<'t, T>,
     log_p: Var<'t, T>,
-) -> Result<Var<'t, T>, TableError> {
-    check_normalised("q", log_q)?;
-    check_normalised("p", log_p)?;
+) -> Result<Var<'t, T>, BadData> {
+    check_log_distribution("q", &log_q.value())?;
+    check_log_distribution("p", &log_p.value())?;
     let shape = broadcast_shape("divergence", &log_q.shape(), &log_p.shape());
     Ok(between(
         log_q.broadcast_to(&shape),

@@ -4,9 +4,10 @@ use rand::Rng;
 
 use super::LogWeights;
 use super::divergence::between;
-use super::tables::{TableError, check_logarithms, check_normalised, expectation, mask, possible};
+use super::tables::{expectation, mask, possible};
 use crate::Scalar;
 use crate::autodiff::{Var, broadcast_shape};
+use crate::background::{BadData, check_log_distribution, check_log_numbers};
 use crate::distributions::Categorical;
 use crate::distributions::noise::standard_uniform;
 
@@ -32,7 +33,7 @@ use crate::distributions::noise::standard_uniform;
 /// // Uphill is towards the posterior (0.3, 0.6, 0.1).
 /// let gradient = tape.gradients(elbo).wrt(logits);
 /// assert!(gradient[1] > 0.0 && gradient[2] < 0.0);
-/// # Ok::<(), elbo::variational::TableError>(())
+/// # Ok::<(), elbo::background::BadData>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Enumerated<'t, T: Scalar> {
@@ -49,14 +50,13 @@ impl<'t, T: Scalar> Enumerated<'t, T> {
     ///
     /// # Panics
     /// If the shapes do not broadcast.
-    pub fn new(log_joint: Var<'t, T>, log_q: Var<'t, T>) -> Result<Self, TableError> {
-        check_logarithms("joint", &log_joint.value())?;
-        check_normalised("q", log_q)?;
+    pub fn new(log_joint: Var<'t, T>, log_q: Var<'t, T>) -> Result<Self, BadData> {
+        check_log_numbers("joint", &log_joint.value())?;
+        check_log_distribution("q", &log_q.value())?;
         let evidence = log_joint.stop_gradient().logsumexp_axes(&[last(log_joint)]);
-        let impossible = |log_p: &&T| **log_p == T::neg_infinity();
-        if let Some((index, _)) = evidence.value().indexed_iter().find(|(_, p)| impossible(p)) {
-            let index = ndarray::Dimension::slice(&index).to_vec();
-            return Err(TableError::Impossible { index });
+        let impossible = |log_p: &T| *log_p == T::neg_infinity();
+        if let Some(row) = evidence.value().iter().position(impossible) {
+            return Err(BadData::Impossible { row });
         }
         let shape = broadcast_shape("enumerated", &log_joint.shape(), &log_q.shape());
         Ok(Self {
@@ -163,8 +163,8 @@ pub fn elbo_from_prior<'t, T: Scalar>(
     log_likelihood: Var<'t, T>,
     log_prior: Var<'t, T>,
     log_q: Var<'t, T>,
-) -> Result<Var<'t, T>, TableError> {
-    check_logarithms("likelihood", &log_likelihood.value())?;
+) -> Result<Var<'t, T>, BadData> {
+    check_log_numbers("likelihood", &log_likelihood.value())?;
     let kl = super::divergence(log_q, log_prior)?;
     let shape = broadcast_shape("elbo", &log_likelihood.shape(), &log_q.shape());
     let log_q = log_q.broadcast_to(&shape);

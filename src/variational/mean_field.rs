@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, ArrayD, ArrayView1, Axis};
 
-use super::tables::{TableError, check_logarithms};
+use crate::background::{BadData, check_distribution, check_log_numbers};
 
 /// When an ascent ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,7 +56,7 @@ impl MeanField {
 /// let start = [arr1(&[0.6, 0.4]), arr1(&[0.5, 0.5])];
 /// let fit = coordinate_ascent(&log_joint, &start, Stopping::default())?;
 /// assert!(fit.converged && fit.elbo() <= 0.0); // log p(x) = 0
-/// # Ok::<(), elbo::variational::TableError>(())
+/// # Ok::<(), elbo::background::BadData>(())
 /// ```
 ///
 /// # Errors
@@ -68,7 +68,7 @@ pub fn coordinate_ascent(
     log_joint: &ArrayD<f64>,
     start: &[Array1<f64>],
     stopping: Stopping,
-) -> Result<MeanField, TableError> {
+) -> Result<MeanField, BadData> {
     check(log_joint, start)?;
     let mut factors = start.to_vec();
     let mut elbos = vec![elbo(log_joint, &factors)];
@@ -100,7 +100,7 @@ pub fn distinct_optima(
     log_joint: &ArrayD<f64>,
     starts: &[Vec<Array1<f64>>],
     stopping: Stopping,
-) -> Result<Vec<MeanField>, TableError> {
+) -> Result<Vec<MeanField>, BadData> {
     let mut found: Vec<MeanField> = Vec::new();
     for start in starts {
         let fit = coordinate_ascent(log_joint, start, stopping)?;
@@ -124,11 +124,11 @@ pub fn optimal_factor(
     log_joint: &ArrayD<f64>,
     factors: &[Array1<f64>],
     j: usize,
-) -> Result<Array1<f64>, TableError> {
+) -> Result<Array1<f64>, BadData> {
     let expected = expected_log_joint(log_joint, factors, j);
     let largest = expected.fold(f64::NEG_INFINITY, |m, &e| m.max(e));
     if largest == f64::NEG_INFINITY {
-        return Err(TableError::NothingFeasible { variable: j });
+        return Err(BadData::NothingFeasible { variable: j });
     }
     let unnormalised = expected.mapv(|e| (e - largest).exp());
     let total = unnormalised.sum();
@@ -194,34 +194,16 @@ fn check_shapes(log_joint: &ArrayD<f64>, factors: &[Array1<f64>]) {
     );
 }
 
-fn check(log_joint: &ArrayD<f64>, factors: &[Array1<f64>]) -> Result<(), TableError> {
+fn check(log_joint: &ArrayD<f64>, factors: &[Array1<f64>]) -> Result<(), BadData> {
     check_shapes(log_joint, factors);
     if log_joint.is_empty() {
-        return Err(TableError::Empty { table: "joint" });
+        return Err(BadData::Empty { what: "joint" });
     }
-    check_logarithms("joint", &log_joint.to_shared())?;
+    check_log_numbers("joint", &log_joint.to_shared())?;
     if log_joint.iter().all(|&l| l == f64::NEG_INFINITY) {
-        return Err(TableError::Impossible { index: vec![] });
+        return Err(BadData::Impossible { row: 0 });
     }
-    for (j, factor) in factors.iter().enumerate() {
-        if let Some((k, &found)) = factor
-            .indexed_iter()
-            .find(|(_, q)| !(**q >= 0.0 && q.is_finite()))
-        {
-            return Err(TableError::NotAProbability {
-                table: "factors",
-                index: vec![j, k],
-                found,
-            });
-        }
-        let total = factor.sum();
-        if (total - 1.0).abs() > f64::EPSILON.sqrt() {
-            return Err(TableError::NotNormalised {
-                table: "factors",
-                index: vec![j],
-                total,
-            });
-        }
-    }
-    Ok(())
+    factors
+        .iter()
+        .try_for_each(|factor| check_distribution("factor", &factor.to_vec()))
 }

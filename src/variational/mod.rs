@@ -17,5 +17,4 @@ pub use mean_field::{
 };
 pub use mean_field_gaussian::{GaussianAscent, GaussianTarget, GaussianTargetError};
 pub use mixture::{Covariances, EmFit, Mixture, MixtureError, em};
-pub use tables::TableError;
 pub use weights::LogWeights;

@@ -2,7 +2,7 @@
 
 use ndarray::Array1;
 
-use crate::distributions::Estimate;
+use crate::distributions::{Estimate, LogSum};
 
 /// log w = log p(x, z) - log q(z) at independent draws z ~ q, for one observation x. -∞ is allowed: the joint may be 0 where q is
 /// not.
@@ -46,12 +46,9 @@ impl LogWeights {
 
     /// log of the mean of w. Not unbiased for log p(x): its mean lies below, again by Jensen's inequality.
     pub fn log_evidence(&self) -> f64 {
-        let largest = self.log_w.fold(f64::NEG_INFINITY, |m, &l| m.max(l));
-        if largest == f64::NEG_INFINITY {
-            return largest;
-        }
-        let scaled: f64 = self.log_w.iter().map(|l| (l - largest).exp()).sum();
-        largest + (scaled / self.log_w.len() as f64).ln()
+        let mut sum = LogSum::default();
+        self.log_w.iter().for_each(|&l| sum.add(l));
+        sum.value() - (self.log_w.len() as f64).ln()
     }
 }
 

@@ -1,8 +1,5 @@
 //! Charts: panels side by side with lines, dots, bands, bars and contours on linear or logarithmic axes.
 
-// What no figure uses at the moment is still a part of a chart, and tested.
-#![allow(dead_code)]
-
 use super::axis::{Range, label, ticks};
 use super::contour::Grid;
 use super::svg::{Anchor, Area, FAINT, GRID, INK, Svg};
@@ -379,6 +376,7 @@ impl Panel {
     }
 
     /// A word centred at a point.
+    #[allow(dead_code, reason = "no figure needs one at the moment")]
     pub fn note(mut self, at: (f64, f64), text: &str) -> Self {
         self.notes.push((at, text.to_owned()));
         self
