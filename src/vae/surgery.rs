@@ -8,9 +8,10 @@ use rand::Rng;
 
 use super::Codes;
 use crate::autodiff::Tape;
+use crate::background::BadData;
 use crate::distributions::noise::standard_normal;
 use crate::distributions::{Estimate, EstimateError};
-use crate::kl::{self, NotATable};
+use crate::kl;
 
 /// (1/N) Σ KL(q(z|xₙ) ‖ p) = KL(q̄ ‖ p) + I(n; z), with q̄ = (1/N) Σ q(z|xₙ), all in nats (Hoffman and Johnson, *ELBO surgery*,
 /// 2016).
@@ -48,7 +49,7 @@ pub enum NoSurgery {
         points: f64,
     },
     /// Not a table of probabilities.
-    NotATable(NotATable),
+    NotATable(BadData),
     /// The draws have no mean.
     Estimate(EstimateError),
 }
@@ -75,8 +76,8 @@ impl fmt::Display for NoSurgery {
 
 impl std::error::Error for NoSurgery {}
 
-impl From<NotATable> for NoSurgery {
-    fn from(reason: NotATable) -> Self {
+impl From<BadData> for NoSurgery {
+    fn from(reason: BadData) -> Self {
         Self::NotATable(reason)
     }
 }
@@ -108,7 +109,7 @@ impl Surgery<f64> {
     ) -> Result<Self, NoSurgery> {
         let prior = prior.to_owned().into_dyn();
         let aggregate = codes.mean_axis(Axis(0)).ok_or(NoSurgery::Empty)?.into_dyn();
-        let mean_from = |target| -> Result<f64, NotATable> {
+        let mean_from = |target| -> Result<f64, BadData> {
             let rows = codes.rows().into_iter();
             let each = rows.map(|row| kl::of_tables(&row.to_owned().into_dyn(), target));
             Ok(each.sum::<Result<f64, _>>()? / codes.nrows() as f64)
