@@ -673,10 +673,63 @@ fn one_image_has_no_spread() {
     let data = small_data();
     let (out, _) = trained(&data);
     let (data, out) = (data.path().to_str().unwrap(), out.path().to_str().unwrap());
-    let arguments = ["evaluate", out, "--data", data, "--samples", "5"];
+    let arguments = [
+        "evaluate",
+        out,
+        "--data",
+        data,
+        "--samples",
+        "5",
+        "--refine",
+        "3",
+    ];
     let told = |images: &str| stdout(&elbo(&[&arguments[..], &["--images", images]].concat()));
-    assert!(!told("1").contains("NaN") && !told("1").contains('±'));
-    assert!(told("2").contains('±'));
+    let line = |told: &str, name: &str| {
+        let found = told
+            .lines()
+            .find(|line| line.trim_start().starts_with(name));
+        found.unwrap_or_else(|| panic!("{told}")).to_owned()
+    };
+    let (one, two) = (told("1"), told("2"));
+    assert!(!one.contains("NaN") && !one.contains("inf"), "{one}");
+    for name in ["log p(x)", "amortisation gap"] {
+        assert!(!line(&one, name).contains('±'), "{one}");
+        assert!(line(&two, name).contains('±'), "{two}");
+    }
+}
+
+#[test]
+fn evaluation_takes_the_divergence_apart() {
+    let data = small_data();
+    let (out, _) = trained(&data);
+    let (data, out) = (data.path().to_str().unwrap(), out.path().to_str().unwrap());
+    let told = |codes: &str| {
+        stdout(&elbo(&[
+            "evaluate",
+            out,
+            "--data",
+            data,
+            "--samples",
+            "5",
+            "--codes",
+            codes,
+        ]))
+    };
+    let number = |told: &str, name: &str| -> f64 {
+        let lines = told
+            .lines()
+            .skip_while(|line| !line.contains("the codes of"));
+        let mut rest = lines.filter_map(|line| line.trim_start().strip_prefix(name));
+        let rest = rest.next().unwrap_or_else(|| panic!("{told}"));
+        rest.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let several = told("4");
+    let parts = number(&several, "KL(q̄‖p)") + number(&several, "I(n; z)");
+    assert!((parts - number(&several, "KL  ")).abs() < 0.5, "{several}");
+    assert!(number(&several, "I(n; z)") <= 4f64.ln() + 0.01, "{several}");
+    let one = told("1");
+    assert_eq!(number(&one, "I(n; z)"), 0.0, "{one}");
+    assert!(!one.contains("NaN") && !one.contains("inf"), "{one}");
 }
 
 #[test]

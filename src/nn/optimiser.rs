@@ -82,6 +82,11 @@ impl<T: Scalar> Adam<T> {
         }
     }
 
+    /// Another α for the steps to come; what was averaged so far stays.
+    pub fn set_rate(&mut self, rate: f64) {
+        self.rate = rate;
+    }
+
     /// One step for every parameter.
     ///
     /// # Panics

@@ -279,7 +279,20 @@ impl Vae {
         x: Var<'t, T>,
         noise: Var<'t, T>,
     ) -> Elbo<'t, T> {
-        let q = self.encode(p, x);
+        self.elbo_of(p, x, &self.encode(p, x), noise)
+    }
+
+    /// The same for any q(z) = N(μ, diag e^s) in the place of the encoder's, one for each datum.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn elbo_of<'t, T: Scalar>(
+        &self,
+        p: &Bound<'t, T>,
+        x: Var<'t, T>,
+        q: &DiagonalGaussian<'t, T>,
+        noise: Var<'t, T>,
+    ) -> Elbo<'t, T> {
         let z = q.sample(noise);
         let several = noise.ndim() > q.mean.ndim();
         let over_samples = |terms: Var<'t, T>| match several {
@@ -288,7 +301,7 @@ impl Vae {
         };
         let reconstruction = over_samples(self.decode(p, z).log_density(x));
         let kl = match self.divergence {
-            Divergence::ClosedForm => kl::gaussian_standard(&q),
+            Divergence::ClosedForm => kl::gaussian_standard(q),
             Divergence::MonteCarlo => {
                 over_samples(q.log_density(z) - self.prior(p.tape()).log_density(z))
             }

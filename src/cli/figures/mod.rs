@@ -4,6 +4,7 @@ mod background;
 mod costs;
 mod gradients;
 mod kl;
+mod vae;
 mod variational;
 
 use std::path::PathBuf;
@@ -39,11 +40,12 @@ pub struct Figure {
 type Draw = fn() -> Vec<Figure>;
 
 /// The chapters that have figures, in the order of the notes.
-const CHAPTERS: [(&str, Draw); 5] = [
+const CHAPTERS: [(&str, Draw); 6] = [
     ("background", background::figures),
     ("variational", variational::figures),
     ("kl", kl::figures),
     ("gradients", gradients::figures),
+    ("vae", vae::figures),
     ("costs", costs::figures),
 ];
 
