@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::pool::Pool;
-use super::tape::{IntoValue, Pullback, Tape, Value, Var};
+use super::tape::{IntoValue, Origin, Pullback, Tape, Value, Var};
 use crate::Scalar;
 
 /// The cotangents that a first-order backward pass leaves: plain arrays, independent of the tape.
@@ -224,24 +224,48 @@ impl<T: Scalar> Tape<T> {
             let Some(cotangent) = pass.take(id) else {
                 continue;
             };
-            let pullback = Pullback {
-                cotangent,
-                output: Var { tape: self, id },
-                inputs: origin.inputs,
-                contributions: RefCell::default(),
-            };
-            (origin.rule)(&pullback);
-            for (input, contribution) in pullback.contributions.into_inner() {
-                let shape = Var {
-                    tape: self,
-                    id: input,
-                }
-                .shape();
-                // Whatever was broadcast on the way in is summed on the way back, here and nowhere else.
-                pass.add(input, contribution.sum_to(&shape));
+            for (input, contribution) in self.contributions(id, origin, cotangent) {
+                pass.add(input, contribution);
             }
             pass.done();
         }
+    }
+
+    /// What the operation that made value `id` gives to its inputs, by number and in their shapes, for its cotangent.
+    fn contributions<'t>(
+        &'t self,
+        id: u32,
+        origin: Origin<T>,
+        cotangent: Var<'t, T>,
+    ) -> impl Iterator<Item = (u32, Var<'t, T>)> {
+        let pullback = Pullback {
+            cotangent,
+            output: Var { tape: self, id },
+            inputs: origin.inputs,
+            contributions: RefCell::default(),
+        };
+        (origin.rule)(&pullback);
+        let contributions = pullback.contributions.into_inner().into_iter();
+        contributions.map(|(id, contribution)| {
+            let input = Var { tape: self, id };
+            // Whatever was broadcast on the way in is summed on the way back, here and nowhere else.
+            (id, contribution.sum_to(&input.shape()))
+        })
+    }
+
+    /// The same as plain arrays, with nothing left on the tape; none for what no operation made.
+    pub(super) fn given(&self, id: u32, cotangent: &Value<T>) -> Vec<(u32, Value<T>)> {
+        let Some(origin) = self.nodes.borrow()[id as usize].origin.clone() else {
+            return Vec::new();
+        };
+        let mark = self.len();
+        let paused = Paused::new(&self.recording);
+        let cotangent = self.constant(cotangent.clone());
+        let given = self.contributions(id, origin, cotangent);
+        let given = given.map(|(input, part)| (input, part.value())).collect();
+        self.truncate(mark);
+        drop(paused);
+        given
     }
 }
 

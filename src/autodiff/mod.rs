@@ -6,6 +6,7 @@ mod ops;
 mod pool;
 mod product;
 mod tape;
+mod trace;
 
 pub(crate) use gradients::Lender;
 pub use gradients::{DifferentiableGradients, Gradients};
@@ -13,3 +14,4 @@ pub use ops::{Mask, NotPositiveDefinite, broadcast_shape, top_k_mask};
 pub(crate) use ops::{relu, sigmoid, softplus};
 pub use product::product;
 pub use tape::{IntoValue, Pullback, Tape, Value, Var};
+pub use trace::{Step, Trace};

@@ -12,7 +12,9 @@ mod score;
 pub use bayes::{Posterior, bayes, posterior};
 pub use conjugate::{Beta, Normal};
 pub use error::BadData;
-pub(crate) use error::{check_distribution, check_log_distribution, check_log_numbers};
+pub(crate) use error::{
+    check_distribution, check_log_distribution, check_log_numbers, check_numbers,
+};
 pub use evidence::{LinearGaussian, enumerate};
 pub use expectation::{expectation, monte_carlo, variance};
 pub use jensen::{Jensen, jensen, log_normal_jensen};

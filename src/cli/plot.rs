@@ -7,10 +7,12 @@ mod axis;
 mod chart;
 mod contour;
 mod curve;
+mod graph;
 mod scatter;
 mod svg;
 
 pub use chart::{Axis, Chart, Panel, colors};
 pub use curve::{Epoch, Terms, training_curve};
+pub use graph::{Station, graph};
 pub use scatter::latent_scatter;
 pub use svg::Escaped;

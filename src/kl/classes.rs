@@ -1,7 +1,7 @@
 //! Between categoricals and between coins, certain ones included.
 
 use crate::Scalar;
-use crate::autodiff::{Mask, Value, Var, sigmoid, softplus};
+use crate::autodiff::{Mask, Value, Var, softplus};
 use crate::distributions::{Bernoulli, Categorical};
 
 /// KL(q ‖ p) = Σ_k q_k (log q_k - log p_k), over the last axis, in nats ([notes](crate::kl#kl-categorical)).
@@ -22,8 +22,8 @@ pub fn categorical<'t, T: Scalar>(q: &Categorical<'t, T>, p: &Categorical<'t, T>
         shapes.1
     );
     let tape = q.logits.tape();
-    let (probability, ratio) = (q.probabilities(), log_ratio(q, p));
-    let terms = tape.zip_values("kl", &probability.value(), &ratio.value(), times);
+    let logs = [q, p].map(|one| one.log_probabilities().value());
+    let terms = tape.zip_values("kl", &logs[0], &logs[1], term);
     let classes = ndarray::Axis(terms.ndim() - 1);
     let value = terms.sum_axis(classes).into_shared();
     tape.record("kl-categorical", &[q.logits, p.logits], value, |pull| {
@@ -60,16 +60,28 @@ fn possible<T: Scalar>(probability: &Value<T>) -> Mask {
     probability.mapv(|q| q != T::zero()).into_shared()
 }
 
-/// q t, with 0 · ∞ = 0.
-fn times<T: Scalar>(q: T, t: T) -> T {
-    if q == T::zero() { q } else { q * t }
+/// q log q/p + p - q, by the logarithms of q and p: a part of the divergence, as Σ p = Σ q, and never negative. With
+/// t = log p/q it is q (e^t - 1 - t), which keeps its digits where p is near q.
+fn term<T: Scalar>(log_q: T, log_p: T) -> T {
+    let t = log_p - log_q;
+    if log_q == T::neg_infinity() {
+        log_p.exp()
+    } else if t == T::neg_infinity() {
+        // Also where q has rounded to 0.
+        T::infinity()
+    } else if t <= T::one() {
+        log_q.exp() * (t.exp_m1() - t)
+    } else {
+        // e^t might overflow.
+        log_p.exp() - log_q.exp() * (t + T::one())
+    }
 }
 
 /// KL(q ‖ p) = Σ [σ(a) (a - b) - softplus(a) + softplus(b)] of independent coins with logits a (of q) and b
 /// (of p), over the last axis, in nats ([notes](crate::kl#kl-categorical)).
 ///
-/// Computed as the sum over both outcomes of q log q/p: the three terms above are of the logits' size and
-/// cancel to noise where both coins are nearly certain. Logits may be ±∞: an outcome that q excludes adds nothing, one
+/// Computed as the sum over both outcomes of q log q/p + p - q, of which neither is negative: the three terms above are of the
+/// logits' size and cancel to noise where both coins are nearly certain or nearly the same. Logits may be ±∞: an outcome that q excludes adds nothing, one
 /// that only p excludes makes it ∞.
 ///
 /// ∂a = σ(a) σ(-a) (a - b), and 0 at a = ±∞; ∂b = σ(b) - σ(a).
@@ -81,7 +93,11 @@ pub fn bernoulli<'t, T: Scalar>(q: &Bernoulli<'t, T>, p: &Bernoulli<'t, T>) -> V
     let terms = a.zip_with(
         b,
         "kl-bernoulli",
-        |a, b| outcome(a, b) + outcome(-a, -b),
+        |a, b| {
+            let [heads, tails] =
+                [(a, b), (-a, -b)].map(|(a, b)| term(-softplus(-a), -softplus(-b)));
+            heads + tails
+        },
         |p| {
             let (a, b) = (p.input(0), p.input(1));
             let variance = a.sigmoid() * (-a).sigmoid();
@@ -94,9 +110,4 @@ pub fn bernoulli<'t, T: Scalar>(q: &Bernoulli<'t, T>, p: &Bernoulli<'t, T>) -> V
         },
     );
     terms.sum_last()
-}
-
-/// σ(a) (log σ(a) - log σ(b)).
-fn outcome<T: Scalar>(a: T, b: T) -> T {
-    times(sigmoid(a), softplus(-b) - softplus(-a))
 }

@@ -173,7 +173,7 @@ fn vector(value: crate::autodiff::Value<f64>) -> Array1<f64> {
 }
 
 /// The largest absolute entry; NaN if there is one.
-fn largest(vector: &Array1<f64>) -> f64 {
+pub(super) fn largest(vector: &Array1<f64>) -> f64 {
     vector.fold(
         0.0,
         |m: f64, x| if x.abs() <= m { m } else { x.abs() + 0.0 * m },

@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, Axis};
 
 use super::tables::of_tables;
 use crate::autodiff::{NotPositiveDefinite, Tape, Var};
-use crate::background::{BadData, check_distribution};
+use crate::background::{BadData, check_distribution, check_numbers};
 
 /// q_η(x_i) = h_i e^(η·T(x_i) - A(η)) over outcomes x_1 … x_n, with A(η) = log Σ h_i e^(η·T(x_i)).
 ///
@@ -89,8 +89,9 @@ impl From<BadData> for NoProjection {
     }
 }
 
-/// Newton steps before giving up; a strictly convex problem needs about ten.
-const STEPS: usize = 200;
+/// Newton steps before giving up. A strictly convex problem needs about ten; near the border a natural parameter grows by about
+/// 1 a step, and probabilities of 10⁻³⁰⁰ are 700 steps away.
+const STEPS: usize = 1000;
 
 impl ExponentialFamily {
     /// The family with statistics T(x_i) in rows, of shape (n, m), and the base measure h, of shape (n).
@@ -228,6 +229,13 @@ impl ExponentialFamily {
     /// # Panics
     /// If there is not one count for each outcome.
     pub fn maximum_likelihood(&self, counts: &Array1<f64>) -> Result<Projection, NoProjection> {
+        let finite = |count: f64| count >= 0.0 && count.is_finite();
+        check_numbers(
+            "counts",
+            counts.iter().copied(),
+            "finite numbers from 0 up",
+            finite,
+        )?;
         let total = counts.sum();
         if total == 0.0 {
             return Err(NoProjection::Table(BadData::Empty { what: "counts" }));

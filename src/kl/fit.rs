@@ -5,7 +5,7 @@ use std::fmt;
 use ndarray::{Array1, Array2, Axis};
 
 use super::Nodes;
-use super::descent::{End, Objective, descend, slope_at};
+use super::descent::{End, Objective, descend, largest, slope_at};
 use crate::autodiff::{Tape, Var};
 use crate::distributions::{MultivariateGaussian, NoGaussian};
 
@@ -62,9 +62,13 @@ pub enum Shape {
 /// How a fit is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Effort {
-    /// Nodes along each dimension for expectations under q; by default 1001, 61, 25 and 15 in one to four dimensions.
+    /// Nodes along each dimension for expectations under q. By default 1001, 61, 25 and 15 in one to four dimensions, and
+    /// half as many more again and again while the error of the quadrature is too large.
     pub nodes: Option<usize>,
-    /// The largest entry of the gradient at which a fit has converged, in nats per deviation of the start: 10⁻⁹.
+    /// The largest error of the quadrature of a reverse fit, in nats: 10⁻³.
+    pub quadrature: f64,
+    /// The largest entry of the gradient at which a fit has converged, in nats per deviation of the start (or of the q at
+    /// which a descent that had come to a stop began anew): 10⁻⁹.
     pub tolerance: f64,
     /// Steps before giving up: 500.
     pub iterations: usize,
@@ -74,6 +78,7 @@ impl Default for Effort {
     fn default() -> Self {
         Self {
             nodes: None,
+            quadrature: 1e-3,
             tolerance: 1e-9,
             iterations: 500,
         }
@@ -88,7 +93,8 @@ pub struct Fit {
     /// The divergence, in nats. Of a reverse fit, E_q[log q - log p̃] for the given log-density log p̃: KL(q ‖ p) if that is
     /// normalised, else KL(q ‖ p) - log Z with Z = ∫ p̃.
     pub divergence: f64,
-    /// By how much the divergence changes with a finer rule: the error of the quadrature.
+    /// By how much the divergence at q changes with another rule: of a reverse fit, with one that has half as many nodes more
+    /// along each dimension; of a forward fit, with every second node of the grid.
     pub quadrature_error: f64,
     /// Is it a minimum (a positive definite Hessian)? If not, a saddle: a symmetric start may lead to one. The Hessian is that
     /// of the tape, which does not see the kinks of a log-density.
@@ -111,12 +117,17 @@ pub enum NoFit {
         /// The largest entry of the gradient.
         slope: f64,
     },
+    /// The rule for expectations under q is too coarse: its error, in nats.
+    Quadrature(f64),
     /// The target's log-density is NaN or ∞ at this point.
     Density(Vec<f64>),
     /// The target has no mass on its grid.
     NoMass,
     /// The target has mass at the border of its grid: this part of the largest density there is.
     CutOff(f64),
+    /// The grid is too coarse for the target. With every second node, its mass (in nats), a mean (in deviations) or a variance
+    /// (relative to it) differs by so much.
+    Coarse(f64),
     /// The best Gaussian does not exist: the target's moments are those of a point or of a line.
     Degenerate(NoGaussian),
 }
@@ -133,7 +144,13 @@ impl fmt::Display for NoFit {
             Self::NotConverged { iterations, slope } => write!(
                 f,
                 "expected a vanishing gradient, found an entry of {slope:e} after {iterations} steps; start nearer, allow \
-                 more steps or a larger tolerance; or there is no minimum, as where the target cannot be normalised"
+                 more steps or a larger tolerance; or there is no minimum, as where the target cannot be normalised, or the \
+                 log-density has a kink, where its slope jumps"
+            ),
+            Self::Quadrature(error) => write!(
+                f,
+                "expected expectations under q to be nearly exact, found an error of {error:e} nats; take more nodes, or allow \
+                 a larger error"
             ),
             Self::Density(point) => write!(
                 f,
@@ -146,6 +163,11 @@ impl fmt::Display for NoFit {
             Self::CutOff(part) => write!(
                 f,
                 "expected a target inside of its grid, found {part:e} of its largest density at the border; widen the grid"
+            ),
+            Self::Coarse(difference) => write!(
+                f,
+                "expected a grid that is finer than the target, found that with every second node mass, mean or variance \
+                 differs by {difference:e}; take more points, or a smaller box"
             ),
             Self::Degenerate(reason) => write!(
                 f,
@@ -229,37 +251,40 @@ impl Family {
     }
 
     /// The end of a descent, as a fit.
-    fn fit(&self, end: End, finer: &impl Objective) -> Result<Fit, NoFit> {
-        let not_converged = NoFit::NotConverged {
-            iterations: end.iterations,
-            slope: end.slope,
-        };
-        if !end.converged {
-            return Err(not_converged);
-        }
+    fn fit(&self, end: End, other_rule: &impl Divergence) -> Result<Fit, NoFit> {
+        let q = self.moments(&end.at);
+        let other = InFamily(self, other_rule);
         Ok(Fit {
-            q: self.moments(&end.at).ok_or(not_converged)?,
+            q: q.ok_or_else(|| not_converged(&end))?,
             divergence: end.value,
-            quadrature_error: (slope_at(&end.at, finer).0 - end.value).abs(),
+            quadrature_error: (slope_at(&end.at, &other).0 - end.value).abs(),
             minimum: end.minimum,
             iterations: end.iterations,
         })
     }
 }
 
+fn not_converged(end: &End) -> NoFit {
+    NoFit::NotConverged {
+        iterations: end.iterations,
+        slope: end.slope,
+    }
+}
+
+/// A divergence between q and the target, up to a constant, in nats.
+trait Divergence {
+    fn of<'t>(&self, q: &MultivariateGaussian<'t, f64>) -> Var<'t, f64>;
+}
+
 /// E_q[log q - log p̃] = -H(q) - Σ w log p̃(μ + Lε): the entropy exactly, the rest over the nodes of the noise.
 struct Reverse<'a, F> {
-    family: &'a Family,
-    noise: &'a Nodes,
+    noise: Nodes,
     log_p: &'a F,
 }
 
-impl<F: for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>> Objective for Reverse<'_, F> {
-    fn at<'t>(&self, parameters: Var<'t, f64>) -> Var<'t, f64> {
-        let tape = parameters.tape();
-        let Some(q) = self.family.gaussian(parameters) else {
-            return nowhere(parameters);
-        };
+impl<F: for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>> Divergence for Reverse<'_, F> {
+    fn of<'t>(&self, q: &MultivariateGaussian<'t, f64>) -> Var<'t, f64> {
+        let tape = q.mean().tape();
         let z = q.sample(tape.constant(self.noise.points().clone()));
         let log_p = (self.log_p)(z);
         assert!(
@@ -273,63 +298,69 @@ impl<F: for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>> Objective for Reverse<'_, F> {
     }
 }
 
-/// E_p[log p - log q], over the nodes of p.
-struct Forward<'a> {
-    family: &'a Family,
-    target: &'a Target,
-}
+/// A divergence as a function of a family's parameters.
+struct InFamily<'a, D>(&'a Family, &'a D);
 
-impl Objective for Forward<'_> {
+impl<D: Divergence> Objective for InFamily<'_, D> {
     fn at<'t>(&self, parameters: Var<'t, f64>) -> Var<'t, f64> {
-        let (tape, p) = (parameters.tape(), &self.target.nodes);
-        let Some(q) = self.family.gaussian(parameters) else {
-            return nowhere(parameters);
-        };
-        let log_q = q.log_density(tape.constant(p.points().clone()));
-        let weights = tape.constant(p.weights().clone());
-        (log_q * weights)
-            .sum()
-            .subtracted_from(self.target.negative_entropy)
+        match self.0.gaussian(parameters) {
+            Some(q) => self.1.of(&q),
+            // An infinite divergence, on the tape of the parameters.
+            None => parameters.sum() * 0.0 + f64::INFINITY,
+        }
     }
 }
 
-/// An infinite divergence, on the tape of `parameters`.
-fn nowhere(parameters: Var<'_, f64>) -> Var<'_, f64> {
-    parameters.sum() * 0.0 + f64::INFINITY
-}
-
-/// Checks that the divergence is finite at the start, and descends from there.
-fn descend_from_start(
-    family: &Family,
-    objective: &impl Objective,
+/// Descends from `start`, in stretches.
+///
+/// The gradient is in deviations of the Gaussian that a descent starts from. Where q has become much narrower than that, or
+/// correlated, the rounding of z alone makes a slope, and the steps are short: so after a stretch q itself is the next start.
+fn descend_to_fit<D: Divergence>(
+    start: &Moments,
+    shape: Shape,
+    [divergence, other_rule]: [&D; 2],
     effort: &Effort,
-) -> Result<End, NoFit> {
-    let start = family.origin();
-    let (value, _) = slope_at(&start, objective);
+) -> Result<Fit, NoFit> {
+    const STRETCH: usize = 100;
+    const STOPS: usize = 3;
+    let mut family = Family::around(start, shape).map_err(NoFit::Start)?;
+    let value = slope_at(&family.origin(), &InFamily(&family, divergence)).0;
     if !value.is_finite() {
         return Err(NoFit::NotFinite);
     }
-    Ok(descend(
-        start,
-        objective,
-        effort.tolerance,
-        effort.iterations,
-    ))
+    let (mut iterations, mut stops) = (0, 0);
+    loop {
+        let stretch = STRETCH.min(effort.iterations - iterations);
+        let objective = InFamily(&family, divergence);
+        let mut end = descend(family.origin(), &objective, effort.tolerance, stretch);
+        stops += usize::from(end.iterations < stretch);
+        iterations += end.iterations;
+        end.iterations = iterations;
+        if end.converged {
+            return family.fit(end, other_rule);
+        }
+        if stops > STOPS || iterations == effort.iterations {
+            return Err(not_converged(&end));
+        }
+        let q = family.moments(&end.at);
+        let next = q.and_then(|q| Family::around(&q, shape).ok());
+        family = next.ok_or_else(|| not_converged(&end))?;
+    }
 }
 
-/// The rule for expectations under q, and a finer one.
-fn rules(effort: &Effort, dimensions: usize) -> [Nodes; 2] {
+/// Nodes along each dimension to begin with.
+fn nodes_per_axis(effort: &Effort, dimensions: usize) -> usize {
     const PER_AXIS: [usize; 4] = [1001, 61, 25, 15];
     assert!(
         (1..=4).contains(&dimensions),
         "reverse_fit: expected 1 to 4 dimensions, found {dimensions}: a grid of nodes has no more"
     );
-    let n = effort.nodes.unwrap_or(PER_AXIS[dimensions - 1]);
-    [n, n + n / 2].map(|n| Nodes::standard_normal(n, dimensions))
+    effort.nodes.unwrap_or(PER_AXIS[dimensions - 1])
 }
 
-/// The Gaussian q at which KL(q ‖ p) is stationary and to which descent from `start` leads, for any log-density
-/// ([notes](crate::kl#mode-covering-mode-seeking)).
+/// The Gaussian q at which KL(q ‖ p) is stationary and to which descent from `start` leads, for any log-density that is
+/// smooth ([notes](crate::kl#mode-covering-mode-seeking)). At a kink, where its slope jumps, the gradient over nodes jumps too,
+/// and a descent may find none that vanishes.
 ///
 /// Expectations are sums over a grid of noise, so that the result is deterministic, and as exact as its
 /// `quadrature_error` says. There may be several minima: see [`reverse_minima`].
@@ -346,7 +377,8 @@ fn rules(effort: &Effort, dimensions: usize) -> [Nodes; 2] {
 /// ```
 ///
 /// # Errors
-/// If the start is no Gaussian, the divergence is infinite there, or the gradient does not vanish.
+/// If the start is no Gaussian, the divergence is infinite there, the gradient does not vanish, or the error of the quadrature
+/// is too large.
 ///
 /// # Panics
 /// If there are more than four dimensions, or the log-density does not give one number for each point.
@@ -356,15 +388,25 @@ pub fn reverse_fit(
     start: &Moments,
     effort: &Effort,
 ) -> Result<Fit, NoFit> {
-    let family = Family::around(start, shape).map_err(NoFit::Start)?;
-    let [noise, finer] = rules(effort, family.dimensions());
-    let [objective, finer] = [&noise, &finer].map(|noise| Reverse {
-        family: &family,
-        noise,
-        log_p: &log_p,
-    });
-    let end = descend_from_start(&family, &objective, effort)?;
-    family.fit(end, &finer)
+    /// More nodes than these in all are not tried.
+    const MOST: usize = 100_000;
+    let dimensions = start.mean.len();
+    let mut nodes = nodes_per_axis(effort, dimensions);
+    loop {
+        let finer = nodes + nodes / 2;
+        let [rule, finer_rule] = [nodes, finer].map(|nodes| Reverse {
+            noise: Nodes::standard_normal(nodes, dimensions),
+            log_p: &log_p,
+        });
+        let fit = descend_to_fit(start, shape, [&rule, &finer_rule], effort)?;
+        if fit.quadrature_error <= effort.quadrature {
+            return Ok(fit);
+        }
+        if effort.nodes.is_some() || finer.pow(dimensions as u32) > MOST {
+            return Err(NoFit::Quadrature(fit.quadrature_error));
+        }
+        nodes = finer;
+    }
 }
 
 /// What descents from several starts found.
@@ -479,30 +521,100 @@ impl Grid {
 
     /// Is this node at the border of the box?
     fn at_border(&self, i: usize) -> bool {
+        self.places(i)
+            .any(|place| [0, self.points - 1].contains(&place))
+    }
+
+    /// Is this a node of the grid of twice the spacing?
+    fn is_even(&self, i: usize) -> bool {
+        self.places(i).all(|place| place % 2 == 0)
+    }
+
+    /// The number of a node along each axis.
+    fn places(&self, i: usize) -> impl Iterator<Item = usize> {
         let n = self.points;
-        (0..self.lower.len()).any(|j| [0, n - 1].contains(&(i / n.pow(j as u32) % n)))
+        (0..self.lower.len()).map(move |j| i / n.pow(j as u32) % n)
     }
 }
 
 /// A density on a grid: what the forward divergence needs, an expectation under p itself.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The nodes that have mass, with p's probabilities.
+    all: Masses,
+    /// With every second node along each axis.
+    half: Masses,
+}
+
+/// The nodes of a grid that have mass.
+#[derive(Clone, Debug)]
+struct Masses {
+    /// With p's probabilities.
     nodes: Nodes,
     /// E_p log p, with p normalised.
     negative_entropy: f64,
     log_normaliser: f64,
 }
 
+impl Masses {
+    /// Of points with a log-density, each of which stands for a part of the box of this volume; `None` if there is no mass.
+    fn of(points: Array2<f64>, log_p: Array1<f64>, volume: f64) -> Option<Self> {
+        let most = log_p.fold(f64::NEG_INFINITY, |m, &x| m.max(x));
+        if most == f64::NEG_INFINITY {
+            return None;
+        }
+        let scaled = log_p.mapv(|x| (x - most).exp());
+        let log_normaliser = most + (scaled.sum() * volume).ln();
+        let weights = &scaled / scaled.sum();
+        let with_mass = weights.iter().zip(&log_p).filter(|(w, _)| **w > 0.0);
+        Some(Self {
+            negative_entropy: with_mass
+                .map(|(w, log_p)| w * (log_p - log_normaliser))
+                .sum(),
+            nodes: Nodes::new(points, weights).expect("normalised").support(),
+            log_normaliser,
+        })
+    }
+
+    /// How far another rule's mass, means and variances are from these: the largest difference, in nats, deviations and
+    /// parts of the variance; ∞ if these have no extent.
+    fn distance(&self, other: &Self) -> f64 {
+        let [these, those] = [self, other].map(|masses| Moments::of(&masses.nodes));
+        let variances = these.covariance.diag();
+        if variances.iter().any(|&variance| variance == 0.0) {
+            return f64::INFINITY;
+        }
+        let means = (&those.mean - &these.mean) / variances.mapv(f64::sqrt);
+        let spreads = &those.covariance.diag() / &variances - 1.0;
+        let mass = other.log_normaliser - self.log_normaliser;
+        largest(&means.into_iter().chain(spreads).chain([mass]).collect())
+    }
+}
+
+/// E_p[log p - log q], over the nodes of p.
+impl Divergence for Masses {
+    fn of<'t>(&self, q: &MultivariateGaussian<'t, f64>) -> Var<'t, f64> {
+        let tape = q.mean().tape();
+        let log_q = q.log_density(tape.constant(self.nodes.points().clone()));
+        let weights = tape.constant(self.nodes.weights().clone());
+        (log_q * weights)
+            .sum()
+            .subtracted_from(self.negative_entropy)
+    }
+}
+
 /// The part of its largest density that a target may have at the border of its grid.
 const BORDER: f64 = 1e-12;
+
+/// How far mass, means and variances with every second node may be from those with all. For a Gaussian the error of all
+/// nodes is then below 10⁻⁸: it falls as the fourth power when their number doubles.
+const RESOLVED: f64 = 0.01;
 
 impl Target {
     /// The density e^(log p̃)/Z by the trapezium rule on a grid: for what is smooth and small at the border, the error falls
     /// faster than any power of the spacing.
     ///
     /// # Errors
-    /// If the log-density is NaN or ∞ somewhere, -∞ everywhere, or not small at the border.
+    /// If the log-density is NaN or ∞ somewhere, -∞ everywhere, or not small at the border, or if the grid is too coarse for it.
     ///
     /// # Panics
     /// If the grid has no inside, or the log-density does not give one number for each point.
@@ -523,43 +635,43 @@ impl Target {
         if let Some(i) = log_p.iter().position(wrong) {
             return Err(NoFit::Density(points.row(i).to_vec()));
         }
+        let log_p: Array1<f64> = log_p.iter().copied().collect();
         let most = log_p.fold(f64::NEG_INFINITY, |m, &x| m.max(x));
-        if most == f64::NEG_INFINITY {
-            return Err(NoFit::NoMass);
-        }
-        let scaled: Array1<f64> = log_p.iter().map(|x| (x - most).exp()).collect();
-        let border = (0..scaled.len()).filter(|&i| grid.at_border(i));
-        let cut = border.map(|i| scaled[i]).fold(0.0, f64::max);
+        let border = (0..log_p.len()).filter(|&i| grid.at_border(i));
+        let cut = border.map(|i| (log_p[i] - most).exp()).fold(0.0, f64::max);
         if cut > BORDER {
             return Err(NoFit::CutOff(cut));
         }
         let spacing = |(l, u): (&f64, &f64)| (u - l) / (grid.points - 1) as f64;
         let volume: f64 = grid.lower.iter().zip(&grid.upper).map(spacing).product();
-        let log_normaliser = most + (scaled.sum() * volume).ln();
-        let weights = &scaled / scaled.sum();
-        let with_mass = weights.iter().zip(&log_p).filter(|(w, _)| **w > 0.0);
-        Ok(Self {
-            negative_entropy: with_mass
-                .map(|(w, log_p)| w * (log_p - log_normaliser))
-                .sum(),
-            nodes: Nodes::new(points, weights).expect("normalised").support(),
-            log_normaliser,
-        })
+        let second: Vec<usize> = (0..log_p.len()).filter(|&i| grid.is_even(i)).collect();
+        let half = Masses::of(
+            points.select(Axis(0), &second),
+            log_p.select(Axis(0), &second),
+            volume * 2f64.powi(grid.lower.len() as i32),
+        );
+        let all = Masses::of(points, log_p, volume).ok_or(NoFit::NoMass)?;
+        let half = half.ok_or(NoFit::Coarse(f64::INFINITY))?;
+        let difference = all.distance(&half);
+        match difference <= RESOLVED {
+            true => Ok(Self { all, half }),
+            false => Err(NoFit::Coarse(difference)),
+        }
     }
 
     /// log Z = log ∫ p̃: 0 if the log-density was normalised. A reverse fit's divergence plus log Z is KL(q ‖ p).
     pub fn log_normaliser(&self) -> f64 {
-        self.log_normaliser
+        self.all.log_normaliser
     }
 
     /// -E_p log p, in nats.
     pub fn entropy(&self) -> f64 {
-        -self.negative_entropy
+        -self.all.negative_entropy
     }
 
     /// Mean and covariance of p.
     pub fn moments(&self) -> Moments {
-        Moments::of(&self.nodes)
+        Moments::of(&self.all.nodes)
     }
 
     /// The Gaussian with the least KL(p ‖ q), in closed form: p's mean with its covariance, or with the diagonal of that
@@ -569,13 +681,10 @@ impl Target {
     /// If the moments are those of no Gaussian.
     pub fn forward_projection(&self, shape: Shape) -> Result<Fit, NoFit> {
         let family = Family::around(&self.moments(), shape).map_err(NoFit::Degenerate)?;
-        let objective = Forward {
-            family: &family,
-            target: self,
-        };
         // At the start already: no step is taken.
+        let objective = InFamily(&family, &self.all);
         let end = descend(family.origin(), &objective, f64::INFINITY, 0);
-        family.fit(end, &objective)
+        family.fit(end, &self.half)
     }
 
     /// The same by descent from a start. KL(p ‖ q) has one minimum: all starts lead there.
@@ -588,12 +697,6 @@ impl Target {
         start: &Moments,
         effort: &Effort,
     ) -> Result<Fit, NoFit> {
-        let family = Family::around(start, shape).map_err(NoFit::Start)?;
-        let objective = Forward {
-            family: &family,
-            target: self,
-        };
-        let end = descend_from_start(&family, &objective, effort)?;
-        family.fit(end, &objective)
+        descend_to_fit(start, shape, [&self.all, &self.half], effort)
     }
 }

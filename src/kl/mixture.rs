@@ -133,7 +133,7 @@ impl Mixture {
 ///
 /// From far apart, where there is one, the minimum is followed as the components approach, each fit the start of the next,
 /// until it is gone (two stationary points have met: a fold). `None` if it never is: then it becomes the only minimum without
-/// a jump, as it does for weights above about 0.737.
+/// a jump, as it does for weights above about 0.742.
 ///
 /// # Errors
 /// If there is no such mixture, if the weight is 0, or if there is no fit where they are far apart.

@@ -2,6 +2,7 @@
 
 mod background;
 mod costs;
+mod gradients;
 mod kl;
 mod variational;
 
@@ -38,10 +39,11 @@ pub struct Figure {
 type Draw = fn() -> Vec<Figure>;
 
 /// The chapters that have figures, in the order of the notes.
-const CHAPTERS: [(&str, Draw); 4] = [
+const CHAPTERS: [(&str, Draw); 5] = [
     ("background", background::figures),
     ("variational", variational::figures),
     ("kl", kl::figures),
+    ("gradients", gradients::figures),
     ("costs", costs::figures),
 ];
 

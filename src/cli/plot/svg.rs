@@ -135,10 +135,15 @@ impl Svg {
     }
 
     /// The same, readable on whatever lines it lies on.
-    pub fn label(&mut self, (x, y): (f64, f64), anchor: Anchor, text: &str) {
+    pub fn label(&mut self, place: (f64, f64), anchor: Anchor, text: &str) {
+        self.coloured_label(place, anchor, INK, text);
+    }
+
+    /// The same in a colour.
+    pub fn coloured_label(&mut self, (x, y): (f64, f64), anchor: Anchor, color: &str, text: &str) {
         let (x, y, anchor, text) = (Number(x), Number(y), anchor.name(), Escaped(text));
         self.push(format_args!(
-            r##"<text x="{x}" y="{y}" dy="0.35em" text-anchor="{anchor}" font-size="0.93em" fill="{INK}" stroke="#ffffff" stroke-width="4" stroke-linejoin="round" paint-order="stroke">{text}</text>"##
+            r##"<text x="{x}" y="{y}" dy="0.35em" text-anchor="{anchor}" font-size="0.93em" fill="{color}" stroke="#ffffff" stroke-width="4" stroke-linejoin="round" paint-order="stroke">{text}</text>"##
         ));
     }
 

@@ -1,0 +1,90 @@
+//! Choices, which have no derivative of their own, and the one that may be declared for them
+//! ([notes](crate::gradients#stop-gradient-and-selection)).
+
+use std::fmt;
+
+use ndarray::{ArrayView1, ArrayView2};
+
+use crate::Scalar;
+use crate::autodiff::Var;
+
+/// Why no row is nearest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoNearest {
+    /// There is nothing to choose from.
+    NoCodes,
+    /// A distance from this row, counted from 0, is NaN.
+    NotANumber(usize),
+}
+
+impl fmt::Display for NoNearest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCodes => write!(f, "expected at least one code to choose from, found none"),
+            Self::NotANumber(row) => write!(
+                f,
+                "expected distances that are numbers, found NaN from row {row} (counted from 0) to some code"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for NoNearest {}
+
+/// argmin_k |z_i - e_k|² for each row z_i of shape (n, d), among the rows e_k of shape (K, d); the first of several that are
+/// equally near. Plain indices: piecewise constant in z and e, so that there is nothing to differentiate.
+///
+/// # Errors
+/// If there are no codes, or a distance is NaN.
+///
+/// # Panics
+/// If the rows differ in length.
+pub fn nearest<T: Scalar>(
+    z: ArrayView2<'_, T>,
+    codes: ArrayView2<'_, T>,
+) -> Result<Vec<usize>, NoNearest> {
+    assert!(
+        z.ncols() == codes.ncols(),
+        "nearest: shapes {:?} (z) and {:?} (codes) do not fit",
+        z.shape(),
+        codes.shape()
+    );
+    if codes.nrows() == 0 {
+        return Err(NoNearest::NoCodes);
+    }
+    let distance = |z: ArrayView1<T>, code: ArrayView1<T>| -> T {
+        z.iter().zip(code).map(|(&z, &e)| (z - e) * (z - e)).sum()
+    };
+    let first_least = |(row, z): (usize, ArrayView1<T>)| {
+        let mut best = (0, distance(z, codes.row(0)));
+        for (k, code) in codes.outer_iter().enumerate() {
+            let found = distance(z, code);
+            if found.is_nan() {
+                return Err(NoNearest::NotANumber(row));
+            }
+            if found < best.1 {
+                best = (k, found);
+            }
+        }
+        Ok(best.0)
+    };
+    z.outer_iter().enumerate().map(first_least).collect()
+}
+
+/// The value of `chosen`, exactly, and by declaration the derivative of `live`: chosen + live - sg(live). It is the
+/// derivative of no function with these values (Bengio, Léonard and Courville 2013 call it the straight-through estimator).
+///
+/// # Panics
+/// If the shapes differ.
+pub fn straight_through<'t, T: Scalar>(chosen: Var<'t, T>, live: Var<'t, T>) -> Var<'t, T> {
+    assert!(
+        chosen.shape() == live.shape(),
+        "straight_through: shapes {:?} (chosen) and {:?} (live) do not fit",
+        chosen.shape(),
+        live.shape()
+    );
+    let tape = live.tape();
+    tape.record("straight-through", &[live], chosen.value(), |p| {
+        p.give(0, || p.cotangent);
+    })
+}
