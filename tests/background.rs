@@ -16,7 +16,7 @@ use elbo::background::{
 };
 use elbo::distributions::noise::{standard_normal, standard_uniform};
 use elbo::distributions::{
-    Categorical, DiagonalGaussian, Estimate, EstimateError, MultivariateGaussian,
+    Categorical, DiagonalGaussian, Estimate, EstimateError, MultivariateGaussian, ln_gamma,
 };
 use ndarray::{Array1, Array2, ArrayD, Axis, IxDyn, arr1, arr2};
 use rand::rngs::StdRng;
@@ -417,6 +417,45 @@ fn bayes_rule_for_a_coin() {
 }
 
 #[test]
+fn bayes_rule_for_a_coin_of_which_much_is_known() {
+    let mut worst = Worst::default();
+    let mut evidence = |[a, b]: [f64; 2], [k, rest]: [u64; 2], expected: f64| {
+        let found = Beta::new(a, b).unwrap().log_evidence(k, rest);
+        worst.number(found, expected, expected.abs());
+    };
+    // One trial: a/(a+b).
+    evidence([1e12, 1e12], [1, 0], 0.5f64.ln());
+    evidence([1e12, 1.0], [1, 0], -(1e-12f64).ln_1p());
+    evidence([1e-200, 1e200], [1, 0], -400.0 * 10f64.ln());
+    evidence([1e308, 1e308], [0, 1], 0.5f64.ln());
+    // Two: a (a+1) / ((a+b) (a+b+1)).
+    evidence([1e12, 1e12], [1, 1], (0.25 / (1.0 + 0.5e-12f64)).ln());
+    // Uniform: 1/(n+1) (n choose k), here (n choose 1) = n and (n choose 0) = 1.
+    evidence([1.0, 1.0], [0, 1 << 40], -(1099511627777f64).ln());
+    evidence([1.0, 1.0], [1, 20_000], -(20_001f64.ln() + 20_002f64.ln()));
+    // Many: as trials of known probability, and the leading terms k²/2a + m²/2b - n²/2(a+b) of what they change.
+    let (known, changed) = (
+        30_000.0 * 0.25f64.ln() + 50_000.0 * 0.75f64.ln(),
+        0.5e-15 * (9e8 + 25e8 / 3.0 - 64e8 / 4.0),
+    );
+    evidence([1e15, 3e15], [30_000, 50_000], known + changed);
+    worst.within(
+        REARRANGED,
+        "evidence of a coin, strong priors and many trials",
+    );
+    for (a, b) in [
+        (1e-300, 1e300),
+        (1e-320, 1e-320),
+        (1e308, 1e-308),
+        (3.0, 4.0),
+    ] {
+        let prior = Beta::new(a, b).unwrap();
+        assert_eq!(prior.log_evidence(0, 0), 0.0);
+        assert!(!prior.log_evidence(7, 0).is_nan() && !prior.log_evidence(0, 9000).is_nan());
+    }
+}
+
+#[test]
 fn bayes_rule_for_a_mean() {
     let mut rng = rng(106);
     let (mut rule, mut area, mut full) = (Worst::default(), Worst::default(), Worst::default());
@@ -488,6 +527,59 @@ fn bayes_rule_for_a_mean() {
     assert!(prior.after(&[f64::NAN], 1.0).is_err() && prior.log_evidence(&[1.0], 0.0).is_err());
     assert!(Normal::new(INF, 1.0).is_err() && Normal::new(0.0, -1.0).is_err());
     assert_eq!(prior.log_evidence(&[], 1.0).unwrap(), 0.0);
+}
+
+#[test]
+fn bayes_rule_for_a_mean_at_the_ends_of_f64() {
+    let mut worst = Worst::default();
+    let mut same = |found: f64, expected: f64| worst.number(found, expected, expected.abs());
+    let normal = |mean, variance| Normal::new(mean, variance).unwrap();
+    // v n is beyond f64.
+    let after = normal(0.0, 1e308).after(&[2.0; 10], 1.0).unwrap();
+    same(after.mean(), 2.0);
+    same(after.variance(), 0.1);
+    let after = normal(0.0, 1e308).after(&[2.0; 10], 1e308).unwrap();
+    same(after.mean(), 20.0 / 11.0);
+    same(after.variance(), 1e308 / 11.0);
+    // So is the ratio of the variances, on either side, and the sum of the data.
+    let after = normal(1.0, 1e-200).after(&[2.0], 1e200).unwrap();
+    same(after.mean(), 1.0);
+    same(after.variance(), 1e-200);
+    let after = normal(1.0, 1e200).after(&[1e308; 2], 1e-200).unwrap();
+    same(after.mean(), 1e308);
+    same(after.variance(), 5e-201);
+    let after = normal(-1.5e308, 1.0).after(&[1.5e308], 2.0).unwrap();
+    same(after.mean(), -0.5e308);
+    assert!(normal(0.0, 1.0).after(&[1.0; 9], 5e-324).is_err());
+
+    // log N(x; m, v + σ²) of one measurement, where each part of it is beyond f64.
+    let one = |mean: f64, variance: f64, x: f64, noise: f64, log_variance: f64, distance: f64| {
+        let found = normal(mean, variance).log_evidence(&[x], noise).unwrap();
+        (found, -0.5 * (TAU.ln() + log_variance + distance))
+    };
+    let ln_10 = 10f64.ln();
+    for (found, expected) in [
+        one(0.0, 1e160, 1e80, 1e-160, 160.0 * ln_10, 1.0),
+        one(0.0, 1e308, 0.0, 1e308, 308.0 * ln_10 + 2f64.ln(), 0.0),
+        one(0.0, 1e200, 3e200, 1e300, 300.0 * ln_10, 9e100),
+        one(-1e308, 1.7e308, 1e308, 1.7e308, 0.0, 20.0 / 17.0 * 1e308),
+    ] {
+        same(found, expected);
+    }
+    for copies in 1..4 {
+        let data = [vec![-1.7e308], vec![1.7e308; copies]].concat();
+        let found = normal(1e308, 1e308).log_evidence(&data, 1e-308).unwrap();
+        assert_eq!(found, -INF);
+    }
+    worst.within(
+        REARRANGED,
+        "posterior and evidence of a mean, extreme variances",
+    );
+    for (mean, variance, noise) in [(1.0, 1e300, 1e-300), (1e308, 1e-308, 1e308)] {
+        let prior = normal(mean, variance);
+        assert_eq!(prior.after(&[], noise).unwrap(), prior);
+        assert_eq!(prior.log_evidence(&[], noise).unwrap(), 0.0);
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -568,6 +660,42 @@ fn likelihood_is_not_a_density_but_may_integrate_to_one() {
 }
 
 #[test]
+fn likelihood_is_not_a_density_over_the_variance() {
+    // ∫ v^(-n/2) e^(-S/2v) dv = Γ(n/2 - 1) (2/S)^(n/2 - 1) for three or more data, and ∞ for one or two.
+    let mut worst = Worst::default();
+    for data in [
+        vec![1.0, -0.4, 2.0],
+        vec![0.3, 0.1, -0.9, 1.2],
+        vec![0.5; 7],
+    ] {
+        let likelihood = |v: f64| -> f64 {
+            let normal = Normal::new(0.2, v).unwrap();
+            data.iter().map(|x| normal.log_density(*x)).sum()
+        };
+        // v = e^s.
+        let area = trapezium(-12.0, 80.0, 4001, |s| (likelihood(s.exp()) + s).exp());
+        let squares: f64 = data.iter().map(|x| (x - 0.2).powi(2)).sum();
+        let order = data.len() as f64 / 2.0;
+        let expected = ln_gamma(order - 1.0) + (order - 1.0) * (2.0 / squares).ln();
+        worst.number(area.ln(), expected - order * TAU.ln(), 1.0);
+    }
+    worst.within(QUADRATURE, "∫ L dv for three or more data");
+    for data in [vec![1.0], vec![1.0, -1.0]] {
+        let likelihood = |v: f64| -> f64 {
+            let normal = Normal::new(0.0, v).unwrap();
+            data.iter().map(|x| normal.log_density(*x)).sum()
+        };
+        let area = |top: f64| trapezium(-9.0, top, 4001, |s| (likelihood(s.exp()) + s).exp());
+        let areas = [10.0, 20.0, 40.0].map(area);
+        // It grows at least as the logarithm of the upper end.
+        assert!(
+            areas[2] - areas[1] > 1.5 * (areas[1] - areas[0]),
+            "{areas:?}"
+        );
+    }
+}
+
+#[test]
 fn likelihood_is_not_a_density_in_other_coordinates() {
     // A density gets a factor |dθ/da| in other coordinates, a likelihood does not: its area changes, from B(k+1, n-k+1) to
     // ∫ L(σ(a)) da = B(k, n-k), and its maximum stays where it is.
@@ -590,6 +718,20 @@ fn likelihood_is_not_a_density_in_other_coordinates() {
         assert!(at(logit) - trials.log_likelihood(best).unwrap() < 1e-14);
     }
     worst.within(QUADRATURE, "∫ L(σ(a)) da = B(k, n-k)");
+}
+
+#[test]
+fn likelihood_is_not_a_density_in_the_logit_if_all_trials_agree() {
+    for (successes, failures) in [(3, 0), (0, 2), (0, 0)] {
+        let trials = Trials {
+            successes,
+            failures,
+        };
+        let at = |a: f64| trials.log_likelihood(1.0 / (1.0 + (-a).exp())).unwrap();
+        let area = |end: f64| trapezium(-end, end, 4001, |a| at(a).exp());
+        let grown = area(36.0) - area(18.0);
+        assert!(grown > 17.9, "k = {successes}: {grown}");
+    }
 }
 
 #[test]
@@ -730,6 +872,96 @@ fn likelihood_is_not_a_density_and_may_have_no_maximum() {
     };
     let empty = tape.constant(Array2::zeros((0, 2)));
     assert_eq!(gaussian_log_likelihood(empty, &parameters).item(), 0.0);
+}
+
+#[test]
+fn likelihood_is_not_a_density_but_has_a_maximum_at_the_ends_of_f64() {
+    let mut worst = Worst::default();
+    for (data, mean, deviation) in [
+        ([-1e200, 1e200], 0.0, 1e200),
+        ([1.5e308, 1.6e308], 1.55e308, 5e306),
+        ([-1.7e308, 1.7e308], 0.0, 1.7e308),
+        ([0.0, 1e-170], 5e-171, 5e-171),
+        ([0.0, 1e-323], 5e-324, 5e-324),
+        ([1e-140, 1.5e-140], 1.25e-140, 2.5e-141),
+    ] {
+        let data = arr2(&data.map(|x| [x]));
+        let (m, s) = gaussian_maximum_likelihood(data.view()).unwrap();
+        let exact = 2.0 * f64::ln(deviation);
+        worst.number(m[0], mean, mean.abs().max(f64::MIN_POSITIVE));
+        worst.number(s[0], exact, exact.abs());
+        let (mean_bar, log_variance_bar) = gaussian_score(data.view(), m.view(), s.view());
+        worst.number(log_variance_bar[0], 0.0, exact.abs());
+        assert!(!mean_bar[0].is_nan());
+    }
+    worst.within(REARRANGED, "maximum and score, extreme data");
+    // The largest of many differs from their mean by more than f64 can hold.
+    let mut data = Array2::from_elem((10, 1), 1.7e308);
+    data[[0, 0]] = -1.7e308;
+    let (m, s) = gaussian_maximum_likelihood(data.view()).unwrap();
+    assert!((m[0] / 1.36e308 - 1.0).abs() < 1e-14);
+    assert!((s[0] - 2.0 * (1.02f64.ln() + 308.0 * 10f64.ln())).abs() < 1e-11);
+}
+
+#[test]
+fn likelihood_is_not_a_density_and_its_score_is_no_nan() {
+    // e^-s and e^(-s/2) overflow, and 0·∞ is not 0.
+    for s in [-720.0, -1500.0, -4000.0, -1e300] {
+        assert_eq!(gaussian_score_at(0.3, 0.3, s), [0.0, -0.5]);
+        let (mean_bar, log_variance_bar) = gaussian_score(
+            arr2(&[[0.3]]).view(),
+            arr1(&[0.3]).view(),
+            arr1(&[s]).view(),
+        );
+        assert_eq!((mean_bar[0], log_variance_bar[0]), (0.0, -0.5));
+        let data = arr2(&[[0.0], [0.5], [1.0]]);
+        let (mean_bar, _) = gaussian_score(data.view(), arr1(&[0.5]).view(), arr1(&[s]).view());
+        assert_eq!(mean_bar[0], 0.0);
+    }
+    // Three deviations e^-367 from the mean.
+    let (mean, s) = (0.0, -734.0f64);
+    let data = arr2(&[[0.0], [3.0 * (s / 2.0).exp()]]);
+    let (mean_bar, log_variance_bar) =
+        gaussian_score(data.view(), arr1(&[mean]).view(), arr1(&[s]).view());
+    assert!((mean_bar[0] / (3.0 * (-s / 2.0).exp()) - 1.0).abs() < 1e-13);
+    assert!((log_variance_bar[0] - 0.5 * (9.0 - 2.0)).abs() < 1e-12);
+}
+
+#[test]
+fn likelihood_is_not_a_density_of_very_many_trials() {
+    // Stirling's formula at k = n/2: log p = ½ log(2/πn) - 1/(4n) + O(n^-3).
+    for n in [2_000u64, 2_000_000, 2_000_000_000_000] {
+        let trials = Trials {
+            successes: n / 2,
+            failures: n / 2,
+        };
+        let n = n as f64;
+        let expected = 0.5 * (2.0 / (std::f64::consts::PI * n)).ln() - 0.25 / n;
+        let found = trials.log_probability(0.5).unwrap();
+        assert!((found - expected).abs() < 1e-11, "{found} {expected}");
+        // One deviation, ½ √n, from the mean.
+        let moved = 0.5 + 0.5 / n.sqrt();
+        let apart = found - trials.log_probability(moved).unwrap();
+        assert!((apart - 0.5).abs() < 1.0 / n.sqrt() + 1e-9, "{apart}");
+    }
+    // As the product by hand, for all k and probabilities near and far.
+    let mut worst = Worst::default();
+    for n in [1u64, 2, 5, 30] {
+        for theta in [1e-300, 1e-9, 0.2, 0.5, 0.77, 1.0 - 1e-9] {
+            let mut log_choose = 0.0;
+            for k in 0..=n {
+                let trials = Trials {
+                    successes: k,
+                    failures: n - k,
+                };
+                let expected = log_choose + trials.log_likelihood(theta).unwrap();
+                let found = trials.log_probability(theta).unwrap();
+                worst.number(found, expected, expected.abs().max(1.0));
+                log_choose += ((n - k) as f64 / (k + 1) as f64).ln();
+            }
+        }
+    }
+    worst.within(REARRANGED, "log p(k) by the product");
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -1085,6 +1317,40 @@ fn log_derivative_with_an_impossible_class() {
     }
 }
 
+#[test]
+fn log_derivative_of_an_infinite_f() {
+    // Where q is 0, f does not count, however infinite.
+    let q = arr1(&[0.5, 0.5, 0.0]);
+    let by_hand = categorical_gradient(q.view(), arr1(&[1.0, 2.0, -INF]).view());
+    assert_eq!(by_hand, arr1(&[-0.25, 0.25, 0.0]));
+    let tape = Tape::new();
+    let log_q = tape.variable(q.mapv(f64::ln));
+    let f = |f: [f64; 3]| tape.constant(arr1(&f));
+    let surrogate = log_derivative(tape.constant(q.clone()), log_q, f([1.0, 2.0, -INF]));
+    assert_eq!(surrogate.item(), 1.5);
+    let gradient = tape.gradients(surrogate).wrt(log_q);
+    assert_eq!(owned(gradient), arr1(&[0.5, 1.0, 0.0]).into_dyn());
+    // Where it is not, the expectation is infinite.
+    for infinite in [INF, -INF] {
+        let surrogate = log_derivative(tape.constant(q.clone()), log_q, f([1.0, infinite, 0.0]));
+        assert_eq!(surrogate.item(), infinite);
+    }
+}
+
+#[test]
+#[should_panic(expected = "not ∞ here and -∞ there")]
+fn log_derivative_refuses_infinities_of_both_signs() {
+    let tape = Tape::new();
+    let q = tape.constant(arr1(&[0.5, 0.5]));
+    log_derivative(q, q.ln(), tape.constant(arr1(&[INF, -INF])));
+}
+
+#[test]
+#[should_panic(expected = "expected finite values where q is positive, found -inf")]
+fn log_derivative_refuses_a_class_with_an_infinite_f() {
+    categorical_gradient(arr1(&[0.5, 0.5]).view(), arr1(&[1.0, -INF]).view());
+}
+
 // ---------------------------------------------------------------------------------------------------------
 // jensen-gap
 
@@ -1237,6 +1503,47 @@ fn jensen_gap_is_zero_only_for_constant_weights() {
     // Far apart: no overflow.
     let far = gap(&[0.5, 0.5], &[0.0, 2000.0]).unwrap();
     assert!((far - (1000.0 + 0.5f64.ln())).abs() < 1e-10);
+}
+
+#[test]
+fn jensen_gap_is_never_negative_and_no_nan() {
+    let sides = |log_q: &[f64], log_w: &[f64]| {
+        let tape = Tape::new();
+        let sides = jensen(tape.constant(arr1(log_q)), tape.constant(arr1(log_w))).unwrap();
+        [sides.log_mean, sides.mean_log, sides.gap].map(|y| y.item())
+    };
+    let half = 0.5f64.ln();
+    // What is possible, though q rounds to 0, makes E log w = -∞.
+    assert_eq!(sides(&[0.0, -800.0], &[0.0, -INF]), [0.0, -INF, INF]);
+    // An impossible state that differs, far from log w = 0.
+    for i in 0..1000 {
+        let log_w = -100.0 - 0.77 * f64::from(i);
+        for other in [0.0, -INF, 700.0] {
+            let [_, _, gap] = sides(&[half, half, -INF], &[log_w, log_w, other]);
+            assert_eq!(gap, 0.0, "log w = {log_w}");
+        }
+    }
+    // Nearly constant weights: half of the variance of log w, which is q (1 - q) 10⁻¹².
+    let at = -999.7;
+    let [_, _, gap] = sides(&[half, half, -INF], &[at, at + 1e-6, 0.0]);
+    assert!((gap / 1.25e-13 - 1.0).abs() < 1e-6, "{gap:e}");
+    let quarter = 0.25f64.ln();
+    let [_, _, gap] = sides(&[quarter, 0.75f64.ln(), -INF], &[at, at + 1e-6, 0.0]);
+    assert!((gap / 9.375e-14 - 1.0).abs() < 1e-6, "{gap:e}");
+    // A rare state far above the others: log(1 + q (e^d - 1 - d)).
+    for (log_q, d) in [(-700.0, 40.0), (-800.0, 600.0), (-800.0, 790.0f64)] {
+        let [_, _, gap] = sides(&[0.0, log_q], &[-500.0, -500.0 + d]);
+        let expected = (log_q + d).exp().ln_1p();
+        assert!(
+            (gap - expected).abs() <= 1e-11 * expected,
+            "{gap:e} {expected:e}"
+        );
+        // And far below: q (d - 1).
+        let q = (-30f64).exp();
+        let [_, _, gap] = sides(&[(-q).ln_1p(), -30.0], &[-500.0, -500.0 - d]);
+        let expected = q * (d - 1.0);
+        assert!((gap / expected - 1.0).abs() < 1e-9, "{gap:e} {expected:e}");
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -1592,6 +1899,65 @@ fn evidence_of_what_is_no_model_is_an_error() {
     }
     let [a, b] = with(-5.0).map(Result::unwrap);
     assert!((a - b).abs() < 1e-9 * a.abs());
+}
+
+/// The plane of the first axis in two dimensions, at and off which x lies.
+fn at_the_plane<T: elbo::Scalar>(log_noise: f64, off: f64) -> [f64; 3] {
+    let tape = Tape::<T>::new();
+    let numbers = |x: [f64; 2]| tape.variable(arr1(&x.map(T::of)));
+    let model = LinearGaussian {
+        weights: numbers([1.0, 0.0]).reshape(&[2, 1]),
+        offset: numbers([0.25, 0.5]),
+        log_noise: tape.variable(ndarray::arr0(T::of(log_noise))),
+    };
+    let x = numbers([0.25, 0.5 + off]);
+    let z = tape.constant(arr1(&[T::zero()]));
+    let q = MultivariateGaussian::from_factor(z, tape.constant(arr2(&[[T::of(1e-30)]]))).unwrap();
+    let log_likelihood = model.log_likelihood(x, z);
+    let gradients = tape.gradients(log_likelihood);
+    let slopes = [gradients.wrt(x), gradients.wrt(model.offset)];
+    assert!(slopes.iter().flatten().all(|g| !g.is_nan()));
+    assert!(!gradients.wrt(model.log_noise)[[]].is_nan());
+    [
+        model.log_evidence_by_latents(x).unwrap(),
+        log_likelihood,
+        model.elbo(x, &q),
+    ]
+    .map(|y| y.item().as_f64())
+}
+
+#[test]
+fn evidence_with_very_little_noise_is_no_nan() {
+    let mut worst = Worst::default();
+    for s in [-700.0, -710.0, -1400.0, -1500.0, -4000.0] {
+        let [evidence, log_likelihood, bound] = at_the_plane::<f64>(s, 0.0);
+        worst.number(evidence, -TAU.ln() - 0.5 * s, s.abs());
+        worst.number(log_likelihood, -TAU.ln() - s, s.abs());
+        assert!(bound < -1e80, "{bound}");
+        // e^-s off the plane.
+        let [evidence, _, _] = at_the_plane::<f64>(s, 1.0);
+        assert!(evidence < -1e300, "{evidence}");
+    }
+    // Two deviations off it.
+    let s = -715.0f64;
+    let tape = Tape::new();
+    let model = LinearGaussian {
+        weights: tape.constant(arr2(&[[1.0], [0.0]])),
+        offset: tape.constant(arr1(&[0.0, 0.0])),
+        log_noise: tape.scalar(s),
+    };
+    let x = tape.constant(arr1(&[0.0, 2.0 * (s / 2.0).exp()]));
+    let expected = -TAU.ln() - 0.5 * (s + 4.0);
+    worst.number(model.log_evidence(x).unwrap().item(), expected, 100.0);
+    worst.within(
+        REARRANGED,
+        "evidence and likelihood with σ² from e^-700 to e^-4000",
+    );
+    for s in [-90.0, -180.0, -1000.0] {
+        let [evidence, log_likelihood, _] = at_the_plane::<f32>(s, 0.0);
+        assert!((evidence + TAU.ln() + 0.5 * s).abs() < 1e-3);
+        assert!((log_likelihood + TAU.ln() + s).abs() < 1e-3);
+    }
 }
 
 #[test]

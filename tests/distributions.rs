@@ -533,6 +533,40 @@ fn gaussian_density_at_its_mean_is_finite_wherever_its_deviation_is() {
 }
 
 #[test]
+fn gaussian_density_and_divergence_are_no_nan_however_narrow() {
+    for s in [-1400.0, -1500.0, -3000.0, -1e300] {
+        let inputs = [0.3, s, 0.3].map(|x| arr1(&[x]).into_dyn());
+        let expected = -0.5 * (std::f64::consts::TAU.ln() + s);
+        assert_relative("log p", at(&inputs, gaussian_density)[[]], expected, 1e-15);
+        let slopes = slopes_at(&inputs, gaussian_density);
+        assert_eq!([0, 1, 2].map(|i| slopes[i][[0]]), [0.0, -0.5, 0.0]);
+        let inputs = vectors([&[0.3], &[s], &[0.3], &[s]]);
+        assert_eq!(kl_of(&inputs, kl_diagonal), 0.0);
+        assert!(
+            slopes_at(&inputs, kl_diagonal)
+                .iter()
+                .all(|g| g[[0]] == 0.0)
+        );
+        // Beside the mean the density is as good as 0.
+        let inputs = [0.3, s, 0.4].map(|x| arr1(&[x]).into_dyn());
+        assert_eq!(at(&inputs, gaussian_density)[[]], f64::NEG_INFINITY);
+    }
+    // The smallest deviation from the mean that f64 can hold, in deviations of the density.
+    let inputs = [0.0, -1480.0, 5e-324].map(|x| arr1(&[x]).into_dyn());
+    let standard = (740.0 + 5e-324f64.ln()).exp();
+    let expected = -0.5 * (std::f64::consts::TAU.ln() - 1480.0 + standard * standard);
+    assert_relative("log p", at(&inputs, gaussian_density)[[]], expected, 1e-12);
+    let tape = Tape::<f32>::new();
+    let parameter = |x: f32| tape.variable(arr1(&[x]));
+    let q = DiagonalGaussian {
+        mean: parameter(0.3),
+        log_variance: parameter(-200.0),
+    };
+    assert_eq!(kl::gaussian_diagonal(&q, &q).item(), 0.0);
+    assert!((q.log_density(q.mean).item() - 99.08).abs() < 1e-2);
+}
+
+#[test]
 fn categorical_density_sums_to_one_and_to_minus_its_entropy() {
     let mut rng = rng(8);
     for k in [1, 2, 5] {
@@ -1209,6 +1243,22 @@ fn multivariate_refuses_what_is_no_covariance_and_no_factor() {
     for error in [singular, asymmetric, nan, upper] {
         assert!(error.to_string().contains("expected"), "{error}");
     }
+}
+
+#[test]
+fn multivariate_measures_asymmetry_by_the_deviations() {
+    let of = |rows: [[f64; 2]; 2]| {
+        let tape = Tape::new();
+        let mean = tape.constant(arr1(&[0.0, 0.0]));
+        MultivariateGaussian::from_covariance(mean, tape.constant(arr2(&rows))).map(|_| ())
+    };
+    // The product of two variances may be beyond f64, or below it.
+    let huge = of([[1e200, 5e199], [-5e199, 1e200]]).unwrap_err();
+    assert!(matches!(huge, NoGaussian::NotSymmetric { .. }), "{huge}");
+    assert!(of([[1e-170, 1e-190], [-1e-190, 1e-170]]).is_ok());
+    let tiny = of([[1e-170, 5e-171], [-5e-171, 1e-170]]).unwrap_err();
+    assert!(matches!(tiny, NoGaussian::NotSymmetric { .. }), "{tiny}");
+    assert!(of([[1e200, 5e199], [5e199, 1e200]]).is_ok());
 }
 
 /// Every entry the same number, -∞ included; NaN is none.

@@ -257,6 +257,37 @@ fn kl_nonnegative_refuses_what_is_no_table() {
     }
 }
 
+#[test]
+fn kl_nonnegative_and_bounds_are_infinite_and_no_nan() {
+    // Where the value is infinite there is no gradient; the value is never NaN.
+    let tables = [
+        [1.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0],
+        [0.5, 0.5, 0.0],
+        [0.2, 0.3, 0.5],
+    ];
+    for (q, p) in tables
+        .iter()
+        .flat_map(|q| tables.iter().map(move |p| (q, p)))
+    {
+        let covered = q.iter().zip(p).all(|(q, p)| *q == 0.0 || *p > 0.0);
+        let divergence = plain_divergence(q, p);
+        assert!(divergence.is_finite() == covered && divergence >= 0.0);
+        let tape = Tape::new();
+        let model = Enumerated::new(tape.constant(logs(p)), tape.constant(logs(q))).unwrap();
+        for road in ROADS {
+            let bound = road(model).item();
+            assert!(
+                !bound.is_nan() && (bound == NEVER) != covered,
+                "{q:?} {p:?} {bound}"
+            );
+        }
+        let gap = model.jensen_gap().item();
+        assert!(gap >= 0.0 && (gap == f64::INFINITY) != covered);
+        assert!(model.log_expected_weight().item() <= 1e-15);
+    }
+}
+
 // ---------------------------------------------------------------------------------------------------------
 // elbo-from-kl, elbo-from-jensen, elbo-from-importance-weights
 
@@ -1478,6 +1509,40 @@ fn optimal_q_and_em_refuses_what_has_no_maximum() {
 }
 
 #[test]
+fn optimal_q_and_em_with_diagonal_covariances_from_a_start_with_full_ones() {
+    let mut rng = StdRng::seed_from_u64(158);
+    let narrow = Mixture {
+        weights: arr1(&[0.5, 0.5]),
+        means: arr2(&[[-3.0, 0.0], [3.0, 0.0]]),
+        covariances: Array3::from_shape_fn((2, 2, 2), |(_, i, j)| if i == j { 1.0 } else { 0.99 }),
+    };
+    let data = draws(&mut rng, &narrow, 200);
+    let full = em(data.view(), narrow, Covariances::Full, Stopping::default()).unwrap();
+    assert!(full.converged);
+    let start = full.mixture;
+    let from = |start: &Mixture| {
+        let kind = Covariances::Diagonal;
+        em(data.view(), start.clone(), kind, Stopping::default()).unwrap()
+    };
+    let fit = from(&start);
+    println!(
+        "{:.2?}",
+        [fit.log_likelihoods[0], *fit.log_likelihoods.last().unwrap()]
+    );
+    let rises = fit.log_likelihoods.windows(2).all(|l| l[1] >= l[0] - 1e-9);
+    assert!(rises && fit.converged, "{:?}", fit.log_likelihoods);
+    // The start counts by its variances alone, and the end is one: another step changes nothing.
+    let mut diagonal = start.clone();
+    for ((_, i, j), entry) in diagonal.covariances.indexed_iter_mut() {
+        *entry *= f64::from(u8::from(i == j));
+    }
+    assert_eq!(from(&diagonal), fit);
+    let again = from(&fit.mixture);
+    let gained = again.log_likelihoods.last().unwrap() - fit.log_likelihoods.last().unwrap();
+    assert!(gained.abs() < 1e-8, "{gained:e}");
+}
+
+#[test]
 fn optimal_q_and_em_finds_the_mixture_that_made_the_data() {
     let mut rng = StdRng::seed_from_u64(158);
     let truth = Mixture {
@@ -1549,9 +1614,9 @@ fn mean_field_factor_by_enumeration() {
             });
             let terms = || log_joint.indexed_iter().filter(|(z, _)| mass[z] > 0.0);
             let naive: f64 = terms().map(|(z, l)| mass[&z] * (l - mass[&z].ln())).sum();
-            bound.number(variational::elbo(&log_joint, &q), naive, 1.0);
+            bound.number(variational::elbo(&log_joint, &q).unwrap(), naive, 1.0);
             for j in 0..shape.len() {
-                let expected = expected_log_joint(&log_joint, &q, j);
+                let expected = expected_log_joint(&log_joint, &q, j).unwrap();
                 let updated = optimal_factor(&log_joint, &q, j).unwrap();
                 assert!((updated.sum() - 1.0).abs() < 1e-14);
                 for state in (0..shape[j]).filter(|&state| q[j][state] > 0.0) {
@@ -1599,7 +1664,7 @@ fn mean_field_factor_gradients() {
             let tape = Tape::new();
             let v: Vec<Var<'_, f64>> = q.iter().map(|q| tape.variable(q.mapv(f64::ln))).collect();
             let bound = product_bound(&v, &log_joint);
-            assert!((bound.item() - variational::elbo(&log_joint, q)).abs() < 1e-13);
+            assert!((bound.item() - variational::elbo(&log_joint, q).unwrap()).abs() < 1e-13);
             owned(tape.gradients(bound).wrt(v[j]))
         };
         let best = optimal_factor(&log_joint, &q, j).unwrap();
@@ -1705,6 +1770,43 @@ fn mean_field_factor_reaches_different_optima_from_different_starts() {
 }
 
 #[test]
+fn mean_field_factor_leaves_a_saddle() {
+    // Two coins that agree with 0.9. At ½ each nothing moves, and any push leads up.
+    let agree = |states: usize, p: f64| {
+        let others = (1.0 - p) / (states * (states - 1)) as f64;
+        let entry = move |z: IxDyn| {
+            if z[0] == z[1] {
+                p / states as f64
+            } else {
+                others
+            }
+        };
+        ArrayD::from_shape_fn(IxDyn(&[states, states]), entry).mapv(f64::ln)
+    };
+    let log_joint = agree(2, 0.9);
+    let coin = |p: f64| vec![arr1(&[p, 1.0 - p]); 2];
+    let starts = [coin(0.5), coin(0.6), coin(0.4)];
+    let optima = distinct_optima(&log_joint, &starts, Stopping::default()).unwrap();
+    assert_eq!(optima.len(), 2);
+    for optimum in &optima {
+        assert!(optimum.elbo() > -0.4979, "{}", optimum.elbo());
+        // m = tanh(m log 3) for P(heads) = ½ (1 + m), and tanh(½ log 3) = ½.
+        let heads = optimum.factors[0][0];
+        assert!(((heads - 0.5).abs() - 0.25).abs() < 1e-9, "{heads}");
+        assert!(optimum.elbos.windows(2).all(|e| e[1] >= e[0] - 1e-14));
+    }
+    // Three sides each, from the centre: by way of another saddle or not, to one of three optima.
+    let centre = vec![Array1::from_elem(3, 1.0 / 3.0); 2];
+    let optima = distinct_optima(&agree(3, 0.95), &[centre], Stopping::default()).unwrap();
+    let highest = optima[0].factors[0].fold(0.0, |m: f64, q| m.max(*q));
+    assert!(optima.len() == 1 && highest > 0.9, "{highest}");
+    // Where q must be 0 no push moves it.
+    let never = arr2(&[[0.3, 0.0], [0.3, 0.4]]).mapv(f64::ln).into_dyn();
+    let optima = distinct_optima(&never, &[coin(0.5)], Stopping::default()).unwrap();
+    assert!(optima[0].elbo() > NEVER);
+}
+
+#[test]
 fn mean_field_factor_may_overestimate_a_variance() {
     // Of random 2 × 2 tables: how often the best product has a larger variance of z_1 than the table itself.
     let mut rng = StdRng::seed_from_u64(164);
@@ -1775,6 +1877,37 @@ fn mean_field_factor_at_the_limits() {
     ));
     let empty = ArrayD::zeros(IxDyn(&[0, 2]));
     assert!(matches!(error(&empty, arr1(&[])), BadData::Empty { .. }));
+}
+
+#[test]
+fn mean_field_factor_of_what_is_no_probability_is_an_error() {
+    let all = |joint: [[f64; 2]; 2], first: [f64; 2]| {
+        let (joint, q) = (arr2(&joint).into_dyn(), [arr1(&first), arr1(&[0.5, 0.5])]);
+        [
+            optimal_factor(&joint, &q, 1).map(|_| ()),
+            expected_log_joint(&joint, &q, 1).map(|_| ()),
+            variational::elbo(&joint, &q).map(|_| ()),
+        ]
+    };
+    let even = [0.5, 0.5];
+    for bad in [f64::NAN, f64::INFINITY] {
+        for result in all([[-1.0, bad], [-2.0, -2.0]], even) {
+            assert!(matches!(result, Err(BadData::Number { what: "joint", .. })));
+        }
+    }
+    for result in all([[-1.0; 2]; 2], [0.5, f64::NAN]) {
+        assert!(matches!(
+            result,
+            Err(BadData::Number { what: "factor", .. })
+        ));
+    }
+    for result in all([[-1.0; 2]; 2], [0.5, 0.6]) {
+        assert!(matches!(result, Err(BadData::Total { what: "factor", .. })));
+    }
+    assert_eq!(
+        all([[-1.0, -1.0], [-1.0, NEVER]], even),
+        [Ok(()), Ok(()), Ok(())]
+    );
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -2051,4 +2184,21 @@ fn cavi_gaussian_refuses_what_is_no_gaussian() {
         message.contains("expected") && message.contains("found"),
         "{message}"
     );
+}
+
+#[test]
+fn cavi_gaussian_measures_asymmetry_by_the_diagonal() {
+    let of = |rows: Array2<f64>| GaussianTarget::new(Array1::zeros(rows.nrows()), rows);
+    let hidden = arr2(&[[1e10, 0.0, 0.0], [0.0, 1.0, 0.9], [0.0, -0.9, 1.0]]);
+    let error = of(hidden).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            GaussianTargetError::NotSymmetric { index: [1, 2], .. }
+        ),
+        "{error}"
+    );
+    assert!(of(arr2(&[[1e200, 5e199], [-5e199, 1e200]])).is_err());
+    assert!(of(arr2(&[[1e-170, 1e-190], [-1e-190, 1e-170]])).is_ok());
+    assert!(of(arr2(&[[1e20, 1.0], [1.0 + 1e-3, 1.0]])).is_ok());
 }

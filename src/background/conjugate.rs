@@ -4,7 +4,8 @@
 use std::f64::consts::TAU;
 
 use super::error::{BadData, check_numbers};
-use crate::distributions::{ln_beta, weighed};
+use super::expectation::average;
+use crate::distributions::{ln_beta, ln_beta_ratio, weighed};
 
 /// Beta(a, b): a distribution of a success probability θ, with density θ^(a-1) (1-θ)^(b-1) / B(a, b).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,8 +70,7 @@ impl Beta {
     /// log p(x) = log B(a+k, b+n-k) - log B(a, b) for one given order of the trials, in nats. For their number alone,
     /// whatever the order, add log (n choose k).
     pub fn log_evidence(&self, successes: u64, failures: u64) -> f64 {
-        let after = self.after(successes, failures);
-        ln_beta(after.a, after.b) - ln_beta(self.a, self.b)
+        ln_beta_ratio(self.a, self.b, successes, failures)
     }
 }
 
@@ -115,15 +115,20 @@ impl Normal {
     /// m' = v' (m/v + Σ xᵢ/σ²).
     ///
     /// # Errors
-    /// If σ² is not a positive, finite number, or a measurement is not finite.
+    /// If σ² is not a positive, finite number, a measurement is not finite, or v' is less than f64 can hold.
     pub fn after(&self, data: &[f64], noise_variance: f64) -> Result<Self, BadData> {
-        let (n, average, _) = summary(data, noise_variance)?;
-        // v n/(σ² + n v): the share of the way from the prior's mean to the data's.
-        let share = self.variance * n / (noise_variance + n * self.variance);
-        Ok(Self {
-            mean: self.mean + share * (average - self.mean),
-            variance: self.variance * (noise_variance / (noise_variance + n * self.variance)),
-        })
+        let (n, average) = summary(data, noise_variance)?;
+        if n == 0.0 {
+            return Ok(*self);
+        }
+        // The shares of data and prior in the mean are 1/(1 + r) and r/(1 + r) with r = σ²/(n v).
+        let ratio = noise_variance / self.variance / n;
+        let (share, rest) = (1.0 / (1.0 + ratio), 1.0 / (1.0 + 1.0 / ratio));
+        let variance = match ratio < 1.0 {
+            true => noise_variance / n * share,
+            false => self.variance * rest,
+        };
+        Self::new(rest * self.mean + share * average, variance)
     }
 
     /// log p(x₁, …, xₙ) = log N(x; m 1, σ² I + v 1 1ᵀ), in nats; 0 for no data.
@@ -131,12 +136,26 @@ impl Normal {
     /// # Errors
     /// If σ² is not a positive, finite number, or a measurement is not finite.
     pub fn log_evidence(&self, data: &[f64], noise_variance: f64) -> Result<f64, BadData> {
-        let (n, average, squares) = summary(data, noise_variance)?;
+        let (n, average) = summary(data, noise_variance)?;
         // Along 1 the variance is σ² + n v, in the n - 1 directions across it σ².
-        let along = noise_variance + n * self.variance;
-        let log_determinant = n * noise_variance.ln() + (along / noise_variance).ln();
-        let distance = squares / noise_variance + n * (average - self.mean).powi(2) / along;
+        let deviation = noise_variance.sqrt();
+        let along = deviation.hypot(n.sqrt() * self.variance.sqrt());
+        let across: f64 = data
+            .iter()
+            .map(|x| apart(*x, average, deviation).powi(2))
+            .sum();
+        let distance = across + weighed(n, apart(average, self.mean, along).powi(2));
+        let log_determinant = n * noise_variance.ln() + self.log_ratio(n, noise_variance);
         Ok(-0.5 * (n * TAU.ln() + log_determinant + distance))
+    }
+
+    /// log (σ² + n v)/σ².
+    fn log_ratio(&self, n: f64, noise_variance: f64) -> f64 {
+        let ratio = weighed(n, self.variance / noise_variance);
+        match ratio.is_finite() {
+            true => ratio.ln_1p(),
+            false => n.ln() + self.variance.ln() - noise_variance.ln(),
+        }
     }
 }
 
@@ -145,13 +164,15 @@ fn check_variance(what: &'static str, variance: f64) -> Result<(), BadData> {
     check_numbers(what, [variance], "a finite number above 0", positive)
 }
 
-/// n, the mean (0 for no data), and the sum of squares about it.
-fn summary(data: &[f64], noise_variance: f64) -> Result<(f64, f64, f64), BadData> {
+/// n, and the mean (0 for no data).
+fn summary(data: &[f64], noise_variance: f64) -> Result<(f64, f64), BadData> {
     check_variance("noise variance", noise_variance)?;
     let numbers = data.iter().copied();
     check_numbers("data", numbers, "finite numbers", f64::is_finite)?;
-    let n = data.len() as f64;
-    let average = data.iter().sum::<f64>() / n.max(1.0);
-    let squares = data.iter().map(|x| (x - average).powi(2)).sum();
-    Ok((n, average, squares))
+    Ok((data.len() as f64, average(data)))
+}
+
+/// (x - y)/deviation, where x - y itself may be beyond f64.
+fn apart(x: f64, y: f64, deviation: f64) -> f64 {
+    2.0 * ((0.5 * x - 0.5 * y) / deviation)
 }

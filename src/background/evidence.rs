@@ -6,7 +6,7 @@ use std::f64::consts::TAU;
 use super::error::{BadData, check_numbers};
 use crate::Scalar;
 use crate::autodiff::Var;
-use crate::distributions::{LogSum, MultivariateGaussian, NoGaussian};
+use crate::distributions::{LogSum, MultivariateGaussian, NoGaussian, standardise};
 
 /// log Σ_z exp(log p(x, z)) over all Kⁿ states of n variables with K values each, and the number of terms.
 ///
@@ -130,10 +130,10 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
     pub fn log_evidence_by_latents(&self, x: Var<'t, T>) -> Result<Var<'t, T>, BadData> {
         let (dimensions, latents) = self.check();
         let (l, m) = self.solve(x)?;
-        let residual = x - self.offset - m.matmul(self.weights.t());
         // A sum of squares: δᵀδ - δᵀWm, divided by σ², would cancel.
-        let distance =
-            residual.square().sum_last() * (-self.log_noise).exp() + m.square().sum_last();
+        let residual = x - self.offset - m.matmul(self.weights.t());
+        let residual = standardise(residual, self.log_noise);
+        let distance = residual.square().sum_last() + m.square().sum_last();
         let rest = dimensions as f64 - latents as f64;
         let log_determinant = self.log_noise * T::of(rest) + l.diagonal().ln().sum() * T::of(2.0);
         let constant = T::of(dimensions as f64 * TAU.ln());
@@ -184,7 +184,7 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
     pub fn log_likelihood(&self, x: Var<'t, T>, z: Var<'t, T>) -> Var<'t, T> {
         let (dimensions, _) = self.check();
         let mean = z.matmul(self.weights.t()) + self.offset;
-        let distance = (x - mean).square().sum_last() * (-self.log_noise).exp();
+        let distance = standardise(x - mean, self.log_noise).square().sum_last();
         let constant = (self.log_noise + T::of(TAU.ln())) * T::of(dimensions as f64);
         (distance + constant) * T::of(-0.5)
     }

@@ -65,3 +65,15 @@ pub fn monte_carlo<Z>(
 ) -> Result<Estimate, EstimateError> {
     Estimate::of((0..draws).map(|_| f(sample())))
 }
+
+/// The mean of finite numbers, 0 if there are none: also where their sum is beyond f64.
+pub(super) fn average(data: &[f64]) -> f64 {
+    let n = data.len().max(1) as f64;
+    let sum: f64 = data.iter().sum();
+    if sum.is_finite() {
+        return sum / n;
+    }
+    let [least, most] = [f64::min, f64::max].map(|of| data.iter().copied().fold(data[0], of));
+    // Rounding must not lead out of their range.
+    data.iter().map(|x| x / n).sum::<f64>().clamp(least, most)
+}

@@ -3,6 +3,7 @@
 use super::error::{BadData, check_log_distribution, check_log_numbers, check_numbers};
 use crate::Scalar;
 use crate::autodiff::Var;
+use crate::distributions::{expectation, mask, not, possible};
 
 /// Both sides of log E w >= E log w, and what is between them.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,9 @@ pub struct Jensen<'t, T: Scalar> {
 }
 
 /// Jensen's inequality for a weight w >= 0 with finitely many values, by log q and log w of shape (K).
+///
+/// A weight of 0 counts if its log q is above -∞, even if q rounds to 0. Where a side is infinite it has no gradient, and what
+/// the tape returns is none.
 ///
 /// # Errors
 /// If q is no distribution, a log w is NaN or ∞, or w is 0 with probability 1 (the two sides are then both -∞).
@@ -37,35 +41,36 @@ pub fn jensen<'t, T: Scalar>(
     check_log_distribution("log q", &log_q.value())?;
     check_log_numbers("log w", &log_w.value())?;
 
-    let possible = log_q.value().mapv(|l| l > T::neg_infinity()).into_shared();
     let log_mean = (log_q + log_w).logsumexp();
     if log_mean.item() == T::neg_infinity() {
         return Err(BadData::Impossible { row: 0 });
     }
     // Where q is 0, w does not matter, and may be 0.
-    let (q, values) = (log_q.exp(), log_w.keep_where(&possible));
-    let mean_log = (q * values).sum();
+    let values = log_w.keep_where(&possible(log_q));
+    let mean_log = expectation(log_q, values);
+    let difference = log_mean - mean_log;
     Ok(Jensen {
         log_mean,
         mean_log,
-        gap: gap(q, log_mean, mean_log, values),
+        // A large difference keeps its digits, and may be ∞.
+        gap: match difference.item() < T::of(20.0) {
+            true => gap(log_q, values - mean_log),
+            false => difference,
+        },
     })
 }
 
 /// log E e^d for d = log w - E log w. As E d = 0, this is log(1 + E[e^d - 1 - d]), a sum of terms that are never
 /// negative, and keeps its digits where w is nearly constant; the difference of the two sides would cancel to noise.
-fn gap<'t, T: Scalar>(
-    q: Var<'t, T>,
-    log_mean: Var<'t, T>,
-    mean_log: Var<'t, T>,
-    values: Var<'t, T>,
-) -> Var<'t, T> {
-    let d = values - mean_log;
-    let moderate = d.value().iter().all(|d| d.abs() < T::of(20.0));
-    match moderate {
-        true => (q * (d.expm1() - d)).sum().ln_1p(),
-        false => log_mean - mean_log,
-    }
+fn gap<'t, T: Scalar>(log_q: Var<'t, T>, d: Var<'t, T>) -> Var<'t, T> {
+    let d = d.keep_where(&possible(log_q));
+    // e^d overflows where w is far above its mean; there q e^d does not, and q (1 + d) is less than it.
+    let near = mask(&d.value(), |d| d <= T::one());
+    let far = not(&near);
+    let (q, u, v) = (log_q.exp(), d.keep_where(&near), d.keep_where(&far));
+    let tangent = q * (u.expm1() - u);
+    let plain = (log_q + v).exp() - q * (v + T::one());
+    plain.select(&far, tangent).sum().ln_1p()
 }
 
 /// log E w, E log w and their difference for log-normal w: log w ~ N(μ, σ²), in nats. E w = exp(μ + σ²/2), so that the

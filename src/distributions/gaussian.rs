@@ -2,6 +2,7 @@
 
 use std::f64::consts::TAU;
 
+use super::limits::standardise;
 use super::noise::standard_normal;
 use crate::Scalar;
 use crate::autodiff::{Var, broadcast_shape};
@@ -26,9 +27,8 @@ impl<'t, T: Scalar> DiagonalGaussian<'t, T> {
     /// If the shapes do not broadcast, or there is no axis.
     pub fn log_density(&self, z: Var<'t, T>) -> Var<'t, T> {
         let (mu, s) = (self.mean, self.log_variance);
-        // (z-μ)/σ, squared: e^-s itself overflows where 1/σ does not.
-        let standard = (z - mu) * (s * T::of(-0.5)).exp();
-        let per_dimension = standard.square() + s + T::of(TAU.ln());
+        // (z-μ)/σ, squared: e^-s overflows, and 0·∞ is not 0.
+        let per_dimension = standardise(z - mu, s).square() + s + T::of(TAU.ln());
         per_dimension.sum_last() * T::of(-0.5)
     }
 

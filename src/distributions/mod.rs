@@ -22,7 +22,11 @@ pub use bernoulli::Bernoulli;
 pub use categorical::Categorical;
 pub use estimate::{Estimate, EstimateError};
 pub use gaussian::DiagonalGaussian;
-pub(crate) use limits::weighed;
+pub(crate) use limits::{
+    both, expectation, mask, not, possible, standardise, standardised, weighed, weighted,
+};
 pub(crate) use log_sum::LogSum;
+pub(crate) use multivariate::asymmetric_entry;
 pub use multivariate::{MultivariateGaussian, NoGaussian};
 pub use special::{ln_beta, ln_gamma};
+pub(crate) use special::{ln_beta_ratio, stirling_of_factorial};

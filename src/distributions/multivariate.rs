@@ -3,6 +3,7 @@
 use std::f64::consts::TAU;
 use std::fmt;
 
+use ndarray::ArrayView2;
 use rand::Rng;
 
 use super::noise::standard_normal;
@@ -215,25 +216,32 @@ fn check_shapes(mean: &[usize], matrix: &[usize]) {
 }
 
 fn check_symmetric<T: Scalar>(covariance: &Value<T>) -> Result<(), NoGaussian> {
-    let at = |i: usize, j: usize| covariance[[i, j]].as_f64();
-    for row in 0..covariance.shape()[0] {
-        for column in 0..row {
-            let (entry, mirrored) = (at(row, column), at(column, row));
-            // What two roads to the same entry may differ by, on the scale of a correlation.
-            let scale = (at(row, row) * at(column, column)).abs().sqrt();
-            let allowed = T::epsilon().as_f64().sqrt() * scale.max(entry.abs());
-            // NaN is for the factorisation to find.
-            if (entry - mirrored).abs() > allowed {
-                return Err(NoGaussian::NotSymmetric {
-                    row,
-                    column,
-                    entry,
-                    mirrored,
-                });
-            }
-        }
+    let matrix = covariance.mapv(|entry| entry.as_f64());
+    let matrix = matrix.into_dimensionality().expect("a matrix");
+    match asymmetric_entry(matrix.view(), T::epsilon().as_f64()) {
+        None => Ok(()),
+        Some([row, column]) => Err(NoGaussian::NotSymmetric {
+            row,
+            column,
+            entry: matrix[[row, column]],
+            mirrored: matrix[[column, row]],
+        }),
     }
-    Ok(())
+}
+
+/// The first entry below the diagonal, row by row, that differs from the one in the mirrored place by more than half of the
+/// digits. What two roads to the same entry may differ by is measured by its own row and column, as a correlation is: a large
+/// variance elsewhere hides nothing.
+pub fn asymmetric_entry(matrix: ArrayView2<'_, f64>, epsilon: f64) -> Option<[usize; 2]> {
+    let deviation = matrix.diag().mapv(|variance| variance.abs().sqrt());
+    let below = (0..matrix.nrows()).flat_map(|row| (0..row).map(move |column| [row, column]));
+    let differs = |&[row, column]: &[usize; 2]| {
+        let (entry, mirrored) = (matrix[[row, column]], matrix[[column, row]]);
+        let scale = deviation[row] * deviation[column];
+        // NaN is for the factorisation to find.
+        (entry - mirrored).abs() > epsilon.sqrt() * scale.max(entry.abs())
+    };
+    below.into_iter().find(differs)
 }
 
 fn check_factor<T: Scalar>(factor: &Value<T>) -> Result<(), NoGaussian> {

@@ -2,6 +2,8 @@
 
 use std::f64::consts::TAU;
 
+use super::limits::weighed;
+
 /// 1 - γ, with Euler's constant γ.
 const ONE_LESS_EULER: f64 = 0.422_784_335_098_467_14;
 
@@ -100,6 +102,58 @@ pub fn ln_beta(a: f64, b: f64) -> f64 {
         return ln_gamma(a) + quotient - a * sum.ln();
     }
     (a - 0.5) * (a / sum).ln() - 0.5 * sum.ln() + 0.5 * TAU.ln() - a + stirling(a) + quotient
+}
+
+/// So many trials at most are taken one by one.
+const FEW: u64 = 4000;
+
+/// log B(a+k, b+m) - log B(a, b) for a, b > 0, without the difference of these much larger numbers: the logarithm of
+/// a (a+1) … (a+k-1) · b (b+1) … (b+m-1) / (a+b) (a+b+1) … (a+b+k+m-1), factor by factor; of very many, by
+/// Stirling's formula from where on it is exact.
+pub fn ln_beta_ratio(a: f64, b: f64, k: u64, m: u64) -> f64 {
+    let first = match k.saturating_add(m) <= FEW {
+        true => FEW,
+        false => LARGE as u64,
+    };
+    let (few_k, few_m) = (k.min(first), m.min(first));
+    let (next_a, next_b) = (a + few_k as f64, b + few_m as f64);
+    let of_a: f64 = (0..few_k).map(|i| ln_share(a + i as f64, b)).sum();
+    let of_b: f64 = (0..few_m).map(|i| ln_share(b + i as f64, next_a)).sum();
+    of_a + of_b + ln_beta_ratio_of_many(next_a, next_b, (k - few_k) as f64, (m - few_m) as f64)
+}
+
+/// The same by Stirling's formula, for arguments that are large, unless nothing is added to them.
+fn ln_beta_ratio_of_many(a: f64, b: f64, k: f64, m: f64) -> f64 {
+    let shares = [(k, ln_share(a + k, b + m)), (m, ln_share(b + m, a + k))];
+    let shared: f64 = shares
+        .iter()
+        .map(|&(count, share)| weighed(count, share))
+        .sum();
+    shared + ln_rise(a, k) + ln_rise(b, m) - ln_rise(a + b, k + m)
+}
+
+/// log Γ(x+n)/Γ(x) - n log(x+n) + n, by Stirling's formula for both.
+fn ln_rise(x: f64, n: f64) -> f64 {
+    match n {
+        0.0 => 0.0,
+        _ => (x - 0.5) * (n / x).ln_1p() + stirling(x + n) - stirling(x),
+    }
+}
+
+/// log a/(a+b), exact near 1.
+fn ln_share(a: f64, b: f64) -> f64 {
+    match b / a {
+        f64::INFINITY => a.ln() - b.ln(),
+        odds => -odds.ln_1p(),
+    }
+}
+
+/// log n! - [(n + ½) log n - n + ½ log 2π] for n > 0: what Stirling's formula lacks.
+pub fn stirling_of_factorial(n: f64) -> f64 {
+    match n < LARGE {
+        true => ln_gamma(n + 1.0) - ((n + 0.5) * n.ln() - n + 0.5 * TAU.ln()),
+        false => stirling(n),
+    }
 }
 
 /// log Γ(2 + z) for |z| <= ½.

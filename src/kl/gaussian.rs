@@ -2,7 +2,7 @@
 
 use crate::Scalar;
 use crate::autodiff::{Mask, Var, broadcast_shape};
-use crate::distributions::{DiagonalGaussian, MultivariateGaussian};
+use crate::distributions::{DiagonalGaussian, MultivariateGaussian, standardise};
 use crate::elementary::expm1;
 
 /// KL(N(μ, diag e^s) ‖ N(0, I)) = ½ Σ (μ² + e^s - 1 - s), over the last axis, in nats.
@@ -61,8 +61,8 @@ pub fn gaussian_diagonal<'t, T: Scalar>(
     p: &DiagonalGaussian<'t, T>,
 ) -> Var<'t, T> {
     let difference = q.log_variance - p.log_variance;
-    // In deviations of p, then squared: e^-s itself overflows where 1/σ does not.
-    let distance = (q.mean - p.mean) * (p.log_variance * T::of(-0.5)).exp();
+    // In deviations of p, then squared: e^-s overflows, and 0·∞ is not 0.
+    let distance = standardise(q.mean - p.mean, p.log_variance);
     (distance.square() + (difference.expm1() - difference)).sum_last() * T::of(0.5)
 }
 

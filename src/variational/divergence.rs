@@ -1,15 +1,15 @@
 //! The Kullback–Leibler divergence between two tables.
 
-use super::tables::{both, mask, not, possible, weighted};
 use crate::Scalar;
 use crate::autodiff::{Var, broadcast_shape};
 use crate::background::{BadData, check_log_distribution};
+use crate::distributions::{both, mask, not, possible, weighted};
 
 /// KL(q‖p) = Σ_z q(z) log(q(z)/p(z)) in nats, for tables of log-probabilities of shape (…, K) that broadcast; the result has
 /// the shape (…).
 ///
 /// A state with q = 0 adds 0; one with q > 0 = p makes the divergence ∞ (there it has no gradient, and what the tape returns
-/// is none). Every other gradient exists, also with zeros in the tables. ([Notes](crate::variational#kl-nonnegative))
+/// is none, though it may be finite). Every other gradient exists, also with zeros in the tables. ([Notes](crate::variational#kl-nonnegative))
 ///
 /// ```
 /// use elbo::autodiff::Tape;

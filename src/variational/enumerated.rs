@@ -4,17 +4,19 @@ use rand::Rng;
 
 use super::LogWeights;
 use super::divergence::between;
-use super::tables::{expectation, mask, possible};
 use crate::Scalar;
 use crate::autodiff::{Var, broadcast_shape};
 use crate::background::{BadData, check_log_distribution, check_log_numbers};
-use crate::distributions::Categorical;
 use crate::distributions::noise::standard_uniform;
+use crate::distributions::{Categorical, expectation, mask, possible};
 
 /// The joint of a model at given observations, and an approximation of the posterior, as tables over the states of z.
 ///
 /// Made of log-probabilities on a tape: every method returns an expression that can be differentiated with respect to what
 /// either table was computed from. Zero probabilities are -∞. All results have the shape (…) and are in nats.
+///
+/// Where q has mass and the joint has none the gap is ∞ and the bound -∞, on every road, never NaN. An infinite value has no
+/// gradient, and what the tape returns is none: it may be NaN, or finite.
 ///
 /// ```
 /// use elbo::autodiff::Tape;

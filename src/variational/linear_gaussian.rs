@@ -8,8 +8,8 @@ use super::LogWeights;
 use crate::Scalar;
 use crate::autodiff::Var;
 use crate::background::LinearGaussian;
-use crate::distributions::MultivariateGaussian;
 use crate::distributions::noise::standard_normal;
+use crate::distributions::{MultivariateGaussian, standardise};
 
 impl<'t, T: Scalar> LinearGaussian<'t, T> {
     /// log p(x, z) = log N(x; Wz + b, σ²I) + log N(z; 0, I), for x of shape (…, D) and z of shape (…, d).
@@ -30,7 +30,9 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
     /// If the shapes do not fit.
     pub fn elbo(&self, x: Var<'t, T>, q: &MultivariateGaussian<'t, T>) -> Var<'t, T> {
         let (m, l) = (q.mean(), q.factor());
-        let blur = self.weights.matmul(l).square().sum() * (-self.log_noise).exp();
+        let blur = standardise(self.weights.matmul(l), self.log_noise)
+            .square()
+            .sum();
         let second_moment = m.square().sum_last() + l.square().sum();
         self.log_likelihood(x, m) - blur * T::of(0.5) - self.prior_energy(second_moment)
             + q.entropy()

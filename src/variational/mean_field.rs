@@ -71,14 +71,14 @@ pub fn coordinate_ascent(
 ) -> Result<MeanField, BadData> {
     check(log_joint, start)?;
     let mut factors = start.to_vec();
-    let mut elbos = vec![elbo(log_joint, &factors)];
+    let mut elbos = vec![bound(log_joint, &factors)];
     let mut converged = false;
     while !converged && elbos.len() <= stopping.steps {
         let before = factors.clone();
         for j in 0..factors.len() {
-            factors[j] = optimal_factor(log_joint, &factors, j)?;
+            factors[j] = best_factor(log_joint, &factors, j)?;
         }
-        elbos.push(elbo(log_joint, &factors));
+        elbos.push(bound(log_joint, &factors));
         converged = distance(&before, &factors) <= stopping.tolerance;
     }
     Ok(MeanField {
@@ -88,8 +88,15 @@ pub fn coordinate_ascent(
     })
 }
 
+/// Factors that differ by less than this in every probability are the same.
+const SAME: f64 = 1e-5;
+
 /// The different optima that ascents from several starts end in, the highest bound first: a bound over products has more than one
 /// maximum, and which is reached depends on the start. Ascents that did not converge are left out.
+///
+/// An ascent may also end in a saddle, which the next push would leave. So each end is pushed, always in the same way, by at
+/// most 1 % of each probability, and the ascent goes on from there as long as that leads to a higher bound; `elbos` are those
+/// since the last push that did. (An optimum whose neighbourhood is flat to the digits of f64 cannot be told from a saddle.)
 ///
 /// # Errors
 /// As [`coordinate_ascent`].
@@ -103,8 +110,8 @@ pub fn distinct_optima(
 ) -> Result<Vec<MeanField>, BadData> {
     let mut found: Vec<MeanField> = Vec::new();
     for start in starts {
-        let fit = coordinate_ascent(log_joint, start, stopping)?;
-        let is_known = |known: &MeanField| distance(&known.factors, &fit.factors) < 1e-5;
+        let fit = ascent_past_saddles(log_joint, start, stopping)?;
+        let is_known = |known: &MeanField| distance(&known.factors, &fit.factors) < SAME;
         if fit.converged && !found.iter().any(is_known) {
             found.push(fit);
         }
@@ -113,10 +120,41 @@ pub fn distinct_optima(
     Ok(found)
 }
 
+fn ascent_past_saddles(
+    log_joint: &ArrayD<f64>,
+    start: &[Array1<f64>],
+    stopping: Stopping,
+) -> Result<MeanField, BadData> {
+    let mut fit = coordinate_ascent(log_joint, start, stopping)?;
+    while fit.converged {
+        let next = coordinate_ascent(log_joint, &pushed(&fit.factors), stopping)?;
+        let rounding = f64::EPSILON.sqrt() * fit.elbo().abs().max(1.0);
+        let is_same = distance(&next.factors, &fit.factors) < SAME;
+        if is_same || next.elbo() <= fit.elbo() + rounding {
+            break;
+        }
+        fit = next;
+    }
+    Ok(fit)
+}
+
+/// Every probability times a number within 1 % of 1, all of them different: no symmetry of the table is one of these. What
+/// is 0 stays 0.
+fn pushed(factors: &[Array1<f64>]) -> Vec<Array1<f64>> {
+    let mut angles = (1..).map(f64::from);
+    let mut push = |q: &f64| q * (1.0 + 0.01 * angles.next().expect("endless").sin());
+    let mut tilted = |factor: &Array1<f64>| {
+        let tilted: Array1<f64> = factor.iter().map(&mut push).collect();
+        let total = tilted.sum();
+        tilted / total
+    };
+    factors.iter().map(&mut tilted).collect()
+}
+
 /// q_j* ∝ exp E_{-j} log p(x, z): the factor of the largest bound, given the others.
 ///
 /// # Errors
-/// If the expectation is -∞ for every state of variable j.
+/// If the table or a factor holds what is no probability, or the expectation is -∞ for every state of variable j.
 ///
 /// # Panics
 /// If there is not one factor of the right length for each axis, or no axis j.
@@ -125,7 +163,45 @@ pub fn optimal_factor(
     factors: &[Array1<f64>],
     j: usize,
 ) -> Result<Array1<f64>, BadData> {
-    let expected = expected_log_joint(log_joint, factors, j);
+    check(log_joint, factors)?;
+    best_factor(log_joint, factors, j)
+}
+
+/// E_{-j} log p(x, z) in nats, for each state of variable j: the mean over all variables but j. -∞ where the others have mass
+/// at an impossible state.
+///
+/// # Errors
+/// If the table or a factor holds what is no probability.
+///
+/// # Panics
+/// If there is not one factor of the right length for each axis, or no axis j.
+pub fn expected_log_joint(
+    log_joint: &ArrayD<f64>,
+    factors: &[Array1<f64>],
+    j: usize,
+) -> Result<Array1<f64>, BadData> {
+    check(log_joint, factors)?;
+    Ok(mean_over_others(log_joint, factors, j))
+}
+
+/// The bound E_q log p(x, z) - Σ_j E log q_j of a product of factors, in nats. -∞ if it has mass at an impossible state.
+///
+/// # Errors
+/// If the table or a factor holds what is no probability.
+///
+/// # Panics
+/// If there is not one factor of the right length for each axis, or no variable.
+pub fn elbo(log_joint: &ArrayD<f64>, factors: &[Array1<f64>]) -> Result<f64, BadData> {
+    check(log_joint, factors)?;
+    Ok(bound(log_joint, factors))
+}
+
+fn best_factor(
+    log_joint: &ArrayD<f64>,
+    factors: &[Array1<f64>],
+    j: usize,
+) -> Result<Array1<f64>, BadData> {
+    let expected = mean_over_others(log_joint, factors, j);
     let largest = expected.fold(f64::NEG_INFINITY, |m, &e| m.max(e));
     if largest == f64::NEG_INFINITY {
         return Err(BadData::NothingFeasible { variable: j });
@@ -135,16 +211,7 @@ pub fn optimal_factor(
     Ok(unnormalised / total)
 }
 
-/// E_{-j} log p(x, z), for each state of variable j: the mean over all variables but j.
-///
-/// # Panics
-/// If there is not one factor of the right length for each axis, or no axis j.
-pub fn expected_log_joint(
-    log_joint: &ArrayD<f64>,
-    factors: &[Array1<f64>],
-    j: usize,
-) -> Array1<f64> {
-    check_shapes(log_joint, factors);
+fn mean_over_others(log_joint: &ArrayD<f64>, factors: &[Array1<f64>], j: usize) -> Array1<f64> {
     assert!(
         j < factors.len(),
         "mean field: there is no variable {j} among {}",
@@ -158,19 +225,12 @@ pub fn expected_log_joint(
     table.into_dimensionality().expect("only axis j is left")
 }
 
-/// The bound E_q log p(x, z) - Σ_j E log q_j of a product of factors, in nats.
-///
-/// # Panics
-/// If there is not one factor of the right length for each axis, or no variable.
-pub fn elbo(log_joint: &ArrayD<f64>, factors: &[Array1<f64>]) -> f64 {
-    let energy = mean(
-        factors[0].view(),
-        expected_log_joint(log_joint, factors, 0).view(),
-    );
+fn bound(log_joint: &ArrayD<f64>, factors: &[Array1<f64>]) -> f64 {
+    let expected = mean_over_others(log_joint, factors, 0);
     let entropies = factors
         .iter()
         .map(|q| -mean(q.view(), q.mapv(f64::ln).view()));
-    energy + entropies.sum::<f64>()
+    mean(factors[0].view(), expected.view()) + entropies.sum::<f64>()
 }
 
 /// Σ q f, in which a state without mass adds 0.

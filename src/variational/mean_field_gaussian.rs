@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use ndarray::{Array1, Array2, s};
+use ndarray::{Array1, Array2};
 
 use crate::autodiff::{NotPositiveDefinite, Tape};
+use crate::distributions::asymmetric_entry;
 
 /// A Gaussian target by its mean μ and precision Λ = Σ⁻¹, which the product Π_j N(z_j; m_j, 1/Λ_jj) approximates.
 ///
@@ -250,18 +251,11 @@ fn spectral_radius(mut g: Array2<f64>) -> f64 {
 }
 
 fn check_symmetric(matrix: &Array2<f64>) -> Result<(), GaussianTargetError> {
-    let scale = matrix.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
-    for i in 0..matrix.nrows() {
-        for (offset, &lower) in matrix.slice(s![i.., i]).iter().enumerate() {
-            let index = [i, i + offset];
-            let upper = matrix[index];
-            if (upper - lower).abs() > f64::EPSILON.sqrt() * scale {
-                return Err(GaussianTargetError::NotSymmetric {
-                    index,
-                    found: [upper, lower],
-                });
-            }
-        }
+    match asymmetric_entry(matrix.view(), f64::EPSILON) {
+        None => Ok(()),
+        Some([i, j]) => Err(GaussianTargetError::NotSymmetric {
+            index: [j, i],
+            found: [matrix[[j, i]], matrix[[i, j]]],
+        }),
     }
-    Ok(())
 }

@@ -39,7 +39,7 @@ pub struct EmFit {
     /// The bound of each step after its M-step, with q still the posterior of the mixture before: between the log-likelihood
     /// before and that after.
     pub bounds: Vec<f64>,
-    /// Did the last step raise the log-likelihood by no more than the tolerance?
+    /// Did the last step raise the log-likelihood by no more than the tolerance, and not lower it, but for rounding?
     pub converged: bool,
 }
 
@@ -210,6 +210,15 @@ impl Mixture {
         Ok(posterior(&self.log_joint(data)?))
     }
 
+    /// With the diagonals of its covariances alone, if only diagonal ones are to be chosen from.
+    fn restricted(mut self, covariances: Covariances, d: usize) -> Result<Self, MixtureError> {
+        self.check(d)?;
+        if covariances == Covariances::Diagonal {
+            self.covariances *= &Array2::eye(d);
+        }
+        Ok(self)
+    }
+
     fn check(&self, d: usize) -> Result<(), MixtureError> {
         let k = self.weights.len();
         assert!(
@@ -237,6 +246,9 @@ impl Mixture {
 
 /// EM: the E-step sets q to the posterior of the component, p(k|x_n); the M-step sets the mixture to the maximum of the bound for
 /// this q, which are the weighted moments of the data. ([Notes](crate::variational#optimal-q-and-em))
+///
+/// With [`Covariances::Diagonal`] the start counts with the diagonals of its covariances alone: the likelihood of full ones
+/// might be out of reach, and would fall.
 ///
 /// A component to which no datum gives anything (its weight is 0, at the start or by underflow) stays as it is, with weight 0.
 /// A component counts as collapsed when its deviation in some direction is below 1e-8 of that of the data, or is rounding.
@@ -269,12 +281,15 @@ pub fn em(
     covariances: Covariances,
     stopping: Stopping,
 ) -> Result<EmFit, MixtureError> {
+    check_data(data)?;
+    let start = start.restricted(covariances, data.ncols())?;
     let mut log_joint = start.log_joint(data)?;
     let least_variances = least_variances(data);
     check_extent(&start, &least_variances, 0)?;
+    let mut log_densities = log_sums(&log_joint);
     let mut fit = EmFit {
         mixture: start,
-        log_likelihoods: vec![log_sums(&log_joint).sum()],
+        log_likelihoods: vec![log_densities.sum()],
         bounds: Vec::new(),
         converged: false,
     };
@@ -284,15 +299,23 @@ pub fn em(
         check_extent(&fit.mixture, &least_variances, step)?;
         log_joint = fit.mixture.log_joint(data)?;
         fit.bounds.push(lower_bound(&log_joint, &q));
-        let before = fit.log_likelihoods[step - 1];
-        let after = log_sums(&log_joint).sum();
-        fit.log_likelihoods.push(after);
-        fit.converged = after - before <= stopping.tolerance * data.nrows() as f64;
+        let before = std::mem::replace(&mut log_densities, log_sums(&log_joint));
+        fit.log_likelihoods.push(log_densities.sum());
+        fit.converged = is_settled(&before, &log_densities, stopping.tolerance);
         if fit.converged {
             break;
         }
     }
     Ok(fit)
+}
+
+/// The log-likelihood has risen by no more than the tolerance per datum. A fall by rounding counts, for half of the digits:
+/// a larger one would be no step of EM.
+fn is_settled(before: &Array1<f64>, after: &Array1<f64>, tolerance: f64) -> bool {
+    let rise = after.sum() - before.sum();
+    let allowed = tolerance * after.len() as f64;
+    let rounding = f64::EPSILON.sqrt() * before.mapv(f64::abs).sum();
+    -allowed.max(rounding) <= rise && rise <= allowed
 }
 
 /// The M-step: weights, means and covariances of the data, each datum counted for component k as much as q_nk.

@@ -6,7 +6,6 @@ mod linear_gaussian;
 mod mean_field;
 mod mean_field_gaussian;
 mod mixture;
-mod tables;
 mod weights;
 
 pub use divergence::divergence;
