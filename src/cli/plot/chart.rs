@@ -235,7 +235,6 @@ pub struct Panel {
     series: Vec<Series>,
     contours: Vec<Contours>,
     rules: Vec<Rule>,
-    notes: Vec<((f64, f64), String)>,
 }
 
 impl Panel {
@@ -249,7 +248,6 @@ impl Panel {
             series: Vec::new(),
             contours: Vec::new(),
             rules: Vec::new(),
-            notes: Vec::new(),
         }
     }
 
@@ -375,13 +373,6 @@ impl Panel {
         self
     }
 
-    /// A word centred at a point.
-    #[allow(dead_code, reason = "no figure needs one at the moment")]
-    pub fn note(mut self, at: (f64, f64), text: &str) -> Self {
-        self.notes.push((at, text.to_owned()));
-        self
-    }
-
     fn draw(&self, svg: &mut Svg, area: Area) {
         let view = self.view(area);
         self.draw_axes(svg, &view);
@@ -467,11 +458,6 @@ impl Panel {
                 }
             } else if let Some((x, y)) = view.end((f64::INFINITY, rule.at)) {
                 svg.label((x - 5.0, y - 10.0), Anchor::End, &rule.text);
-            }
-        }
-        for (at, text) in &self.notes {
-            if let Some(at) = view.place(*at) {
-                svg.label(at, Anchor::Middle, text);
             }
         }
     }
@@ -710,7 +696,6 @@ mod tests {
             .dashed_contours("dashed levels", colors::GRAY, vec![0.5], |x, y| x * y)
             .vertical(20.0, "here")
             .horizontal(2.0, "and <here>")
-            .note((5.0, 5.0), "a word")
     }
 
     #[test]
