@@ -7,7 +7,12 @@ use common::{normal, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use elbo::autodiff::{Tape, Value, Var};
 use elbo::distributions::DiagonalGaussian;
+use elbo::gradients::{
+    Baseline, GaussianParameters, estimator_a, pathwise_gradient, score_gradient,
+    sticking_the_landing,
+};
 use elbo::nn::{Activation, dense};
+use ndarray::Array2;
 
 mod common;
 
@@ -130,9 +135,50 @@ fn reparameterisation(c: &mut Criterion) {
     group.finish();
 }
 
+type Bound = for<'t> fn(&DiagonalGaussian<'t, f64>, Var<'t, f64>) -> Var<'t, f64>;
+
+/// log p(x, z) of z ~ N(0, I) and x = 1, of deviation 1 about z.
+fn log_joint(z: Var<'_, f64>) -> Var<'_, f64> {
+    (z.square().sum_last() + (z - 1.0).square().sum_last()) * -0.5
+}
+
+fn bound<'t>(q: &DiagonalGaussian<'t, f64>, z: Var<'t, f64>) -> Var<'t, f64> {
+    estimator_a(q, z, log_joint(z))
+}
+
+fn quieter<'t>(q: &DiagonalGaussian<'t, f64>, z: Var<'t, f64>) -> Var<'t, f64> {
+    sticking_the_landing(q, z, log_joint(z))
+}
+
+/// The gradient of an evidence lower bound in 20 dimensions, with its standard errors, from 1000 draws.
+fn estimators(c: &mut Criterion) {
+    let mut group = c.benchmark_group("gradients/sgvb-estimators");
+    let noise = normal(&[1000, 20], 0).mapv(f64::from);
+    let noise: Array2<f64> = noise.into_dimensionality().expect("rows");
+    let q = GaussianParameters::standard(20);
+    group.bench_function("score", |b| {
+        b.iter(|| {
+            let draws = score_gradient(&q, noise.view(), bound, &Baseline::LeaveOneOut);
+            black_box(draws.expect("finite").estimate())
+        });
+    });
+    for (name, f) in [
+        ("pathwise", bound as Bound),
+        ("sticking the landing", quieter),
+    ] {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let draws = pathwise_gradient(&q, noise.view(), f);
+                black_box(draws.expect("finite").estimate())
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = short();
-    targets = matmul_adjoint, broadcast_adjoint, activation_derivatives, reparameterisation
+    targets = matmul_adjoint, broadcast_adjoint, activation_derivatives, reparameterisation, estimators
 }
 criterion_main!(benches);

@@ -9,10 +9,11 @@ use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
 use elbo::autodiff::{Tape, Value, Var};
-use elbo::distributions::Bernoulli;
+use elbo::background::LinearGaussian;
 use elbo::distributions::noise::stream;
-use elbo::vae::Evidence;
-use ndarray::ArrayView2;
+use elbo::distributions::{Bernoulli, DiagonalGaussian};
+use elbo::vae::{Evidence, Ppca};
+use ndarray::{Array1, Array2, ArrayView2};
 use taped::Taped;
 
 mod by_hand;
@@ -110,9 +111,51 @@ fn matrix(value: &Value<f32>) -> ArrayView2<'_, f32> {
     value.view().into_dimensionality().expect("two axes")
 }
 
+/// Principal components by maximum likelihood, from a covariance, and the bound of a linear VAE against the exact evidence.
+fn linear(c: &mut Criterion) {
+    let mut group = c.benchmark_group("vae/ppca-maximum-likelihood");
+    for dimensions in [32, 128] {
+        let a = normal(&[2 * dimensions, dimensions], 0).mapv(f64::from);
+        let a: Array2<f64> = a.into_dimensionality().expect("rows");
+        let covariance = a.t().dot(&a) / (2 * dimensions) as f64;
+        group.bench_function(BenchmarkId::from_parameter(dimensions), |b| {
+            let mean = Array1::zeros(dimensions);
+            b.iter(|| Ppca::from_covariance(mean.clone(), black_box(&covariance), 10));
+        });
+    }
+    group.finish();
+    let mut group = c.benchmark_group("vae/linear-vae-gap");
+    let (data, weights) = (normal(&[128, 784], 0), normal(&[784, 20], 1));
+    let codes = [2, 3].map(|index| normal(&[128, 20], index));
+    let mut tape = Tape::new();
+    for name in ["bound", "evidence"] {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let model = LinearGaussian {
+                    weights: tape.variable(weights.clone()),
+                    offset: tape.constant(normal(&[784], 4)),
+                    log_noise: tape.scalar(0.0),
+                };
+                let [mean, log_variance] = [0, 1].map(|i| tape.constant(codes[i].clone()));
+                let (x, q) = (
+                    tape.constant(data.clone()),
+                    DiagonalGaussian { mean, log_variance },
+                );
+                let value = match name {
+                    "bound" => model.elbo_diagonal(x, &q),
+                    _ => model.log_evidence(x).expect("a Gaussian"),
+                };
+                black_box(tape.gradients(value.sum()).wrt(model.weights));
+                tape.reset();
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = short();
-    targets = bernoulli_logits, batches, architectures, evidence
+    targets = bernoulli_logits, batches, architectures, evidence, linear
 }
 criterion_main!(benches);
