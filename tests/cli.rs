@@ -487,7 +487,10 @@ fn bad_models_are_one_line() {
         "{said}"
     );
     let said = refuse(&checkpoint::write(&weights, "not JSON"));
-    assert!(said.contains("description is damaged"), "{said}");
+    assert!(
+        said.contains("expected a model that `elbo train` wrote"),
+        "{said}"
+    );
     let huge = described.replace("\"hidden\":[16]", "\"hidden\":[1000000000000]");
     let said = refuse(&checkpoint::write(&weights, &huge));
     assert!(said.contains("widths"), "{said}");

@@ -1579,6 +1579,26 @@ fn optimal_q_and_em_finds_the_mixture_that_made_the_data() {
     assert!(excess > 0.0 && excess < 15.0);
 }
 
+#[test]
+fn optimal_q_and_em_starts_at_different_data() {
+    // Few values, many times each: two components that begin alike would stay so.
+    let data = Array2::from_shape_fn((30, 1), |(i, _)| (i % 4) as f64);
+    for seed in 0..50 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let start = Mixture::start(data.view(), 4, Covariances::Full, &mut rng).unwrap();
+        let mut means: Vec<f64> = start.means.iter().copied().collect();
+        means.sort_by(f64::total_cmp);
+        assert_eq!(means, [0.0, 1.0, 2.0, 3.0]);
+        for components in [0, 5] {
+            let refused = Mixture::start(data.view(), components, Covariances::Full, &mut rng);
+            assert!(matches!(
+                refused.unwrap_err(),
+                MixtureError::Components { components: found, .. } if found == components
+            ));
+        }
+    }
+}
+
 // ---------------------------------------------------------------------------------------------------------
 // mean-field-factor
 

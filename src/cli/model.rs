@@ -140,10 +140,21 @@ impl SavedModel {
     pub fn load(path: &Path) -> Result<Self> {
         let path = &file_of(path);
         let at = || path.display().to_string();
-        let bytes = fs::read(path).with_context(|| format!("cannot read the model {}", at()))?;
+        let bytes = fs::read(path).with_context(|| match path.exists() {
+            true => format!("cannot read the model {}", at()),
+            false => format!(
+                "cannot read the model {}: train one first (elbo train), or name the folder of one",
+                at()
+            ),
+        })?;
         let description = checkpoint::description(&bytes).with_context(at)?;
-        let configuration: Configuration = serde_json::from_str(&description)
-            .with_context(|| format!("{}: the model's description is damaged", at()))?;
+        let configuration: Configuration =
+            serde_json::from_str(&description).with_context(|| {
+                format!(
+                    "{}: expected a model that `elbo train` wrote, found another description",
+                    at()
+                )
+            })?;
         configuration.validate(bytes.len()).with_context(at)?;
         let mut model = Self::fresh(configuration);
         checkpoint::read(&bytes, &mut model.parameters).with_context(at)?;

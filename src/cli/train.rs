@@ -112,7 +112,8 @@ fn widths(text: &str) -> Result<Widths> {
     let widths: Vec<usize> = text
         .split(',')
         .map(|width| positive(width.trim()))
-        .collect::<Result<_>>()?;
+        .collect::<Result<_>>()
+        .context("expected a whole number from 1 up, several with commas (400,200), or none")?;
     let widest = widths.iter().copied().max().unwrap_or(0);
     ensure!(
         widest <= MAX_WIDTH,

@@ -362,6 +362,7 @@ fn nodes_per_axis(effort: &Effort, dimensions: usize) -> usize {
 /// smooth ([notes](crate::kl#mode-covering-mode-seeking)). At a kink, where its slope jumps, the gradient over nodes jumps too,
 /// and a descent may find none that vanishes.
 ///
+/// `log_p` receives points in rows, of shape (n, d), and returns a log-density for each, of shape (n); it need not be normalised.
 /// Expectations are sums over a grid of noise, so that the result is deterministic, and as exact as its
 /// `quadrature_error` says. There may be several minima: see [`reverse_minima`].
 ///

@@ -7,6 +7,7 @@ use crate::autodiff::{Tape, Var};
 use crate::distributions::{MultivariateGaussian, NoGaussian};
 
 /// The best Gaussians with independent dimensions for N(μ, Σ), in both directions of the divergence. Both have the mean μ.
+/// (What coordinate ascent over a table finds is a [`variational::MeanField`](crate::variational::MeanField).)
 #[derive(Clone, Debug, PartialEq)]
 pub struct MeanField {
     /// 1/Λ_jj with Λ = Σ⁻¹, of shape (k): the variances that minimise KL(q ‖ p), those of each dimension given the others.

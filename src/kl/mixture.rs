@@ -8,7 +8,8 @@ use ndarray::{Array1, arr1};
 use super::fit::{Effort, Fit, Moments, NoFit, Shape, reverse_fit};
 use crate::autodiff::Var;
 
-/// Σ_k w_k N(m_k, σ_k²) on the line.
+/// Σ_k w_k N(m_k, σ_k²) on the line: a target for fits ([`variational::Mixture`](crate::variational::Mixture) is the one that
+/// EM fits to data).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mixture {
     weights: Array1<f64>,

@@ -4,7 +4,7 @@ use ndarray::{Array1, ArrayD, ArrayView1, Axis};
 
 use crate::background::{BadData, check_distribution, check_log_numbers};
 
-/// When an ascent ends.
+/// When an ascent ends; by default after 10,000 steps or at a tolerance of 10⁻¹².
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stopping {
     /// The largest number of sweeps or steps.

@@ -4,12 +4,13 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, Array3, ArrayView2, Axis, s};
 use rand::Rng;
+use rand::seq::index::sample;
 
 use super::Stopping;
 use crate::autodiff::Tape;
 use crate::distributions::{MultivariateGaussian, NoGaussian};
 
-/// Σ_k π_k N(x; μ_k, Σ_k) in d dimensions. One-dimensional data are of shape (n, 1).
+/// Σ_k π_k N(x; μ_k, Σ_k) in d dimensions, to be fitted to data ([`kl::Mixture`](crate::kl::Mixture) is a target on the line). One-dimensional data are of shape (n, 1).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mixture {
     /// π, of shape (K); it adds up to 1, and may hold 0.
@@ -39,7 +40,7 @@ pub struct EmFit {
     /// The bound of each step after its M-step, with q still the posterior of the mixture before: between the log-likelihood
     /// before and that after.
     pub bounds: Vec<f64>,
-    /// Did the last step raise the log-likelihood by no more than the tolerance, and not lower it, but for rounding?
+    /// Did the last step raise the log-likelihood by no more than the tolerance per datum, and not lower it, but for rounding?
     pub converged: bool,
 }
 
@@ -57,6 +58,13 @@ pub enum MixtureError {
         index: Vec<usize>,
         /// What stands there.
         found: f64,
+    },
+    /// No component is asked for, or more than there are different data.
+    Components {
+        /// The number of components.
+        components: usize,
+        /// The number of different data, as far as they were looked at.
+        different: usize,
     },
     /// There is no component, or the weights do not add up to 1.
     Weights {
@@ -94,10 +102,21 @@ impl fmt::Display for MixtureError {
                 f,
                 "{what}: expected a finite number (weights: at least 0), found {found} at {index:?}: remove or replace it"
             ),
+            Self::Components {
+                components,
+                different,
+            } => write!(
+                f,
+                "components: expected at least 1 and as many different data, found {components} components and {different} \
+                 data to start them from: take fewer components or more data"
+            ),
+            Self::Weights { total: 0.0 } => write!(
+                f,
+                "weights: expected one component or more with a weight above 0, found none"
+            ),
             Self::Weights { total } => write!(
                 f,
-                "weights: expected one component or more, with weights that add up to 1, found a sum of {total}: divide \
-                 by it"
+                "weights: expected weights that add up to 1, found a sum of {total}: divide by it"
             ),
             Self::Component { component, cause } => write!(f, "component {component}: {cause}"),
             Self::Collapsed {
@@ -117,10 +136,11 @@ impl fmt::Display for MixtureError {
 impl std::error::Error for MixtureError {}
 
 impl Mixture {
-    /// A start for EM: equal weights, the covariance of all data for every component, and means at randomly chosen data.
+    /// A start for EM: equal weights, the covariance of all data for every component, and means at randomly chosen data, no
+    /// two the same: two components that begin alike stay so.
     ///
     /// # Errors
-    /// If there are no data, or they are not finite.
+    /// If there are no data, they are not finite, or there are not as many different ones as components, or no component.
     pub fn start(
         data: ArrayView2<f64>,
         components: usize,
@@ -130,9 +150,23 @@ impl Mixture {
         check_data(data)?;
         let everything = Array2::ones((data.nrows(), 1));
         let (_, covariance) = weighted_moments(data, everything.column(0).to_owned(), covariances);
-        let chosen: Vec<usize> = (0..components)
-            .map(|_| rng.random_range(0..data.nrows()))
-            .collect();
+        let mut chosen: Vec<usize> = Vec::new();
+        for index in sample(rng, data.nrows(), data.nrows()) {
+            let is_new = || {
+                chosen
+                    .iter()
+                    .all(|&known| data.row(known) != data.row(index))
+            };
+            if chosen.len() < components && is_new() {
+                chosen.push(index);
+            }
+        }
+        if chosen.len() < components || components == 0 {
+            return Err(MixtureError::Components {
+                components,
+                different: chosen.len(),
+            });
+        }
         let d = data.ncols();
         let shape = (components, d, d);
         Ok(Self {
