@@ -518,7 +518,9 @@ fn bad_models_are_one_line() {
 
 #[test]
 fn mistyped_arguments_are_explained() {
-    let wrong: [(&[&str], &str); 7] = [
+    let wrong: [(&[&str], &str); 9] = [
+        (&["train", "--rate", "-1"], "a number greater than 0"),
+        (&["train", "--epochs", "-1"], "a whole number from 1 up"),
         (&["train", "--epoch", "3"], "--epochs"),
         (&["train", "--epochs", "0"], "a whole number from 1 up"),
         (&["train", "--rate", "NaN"], "a number greater than 0"),

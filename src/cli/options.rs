@@ -39,11 +39,11 @@ impl Data {
 #[derive(Args, Debug, Clone)]
 pub struct Layout {
     /// Images in a row
-    #[arg(long, value_name = "N", default_value = "12", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "12", value_parser = positive, allow_negative_numbers = true)]
     pub columns: usize,
 
     /// Enlarge every pixel to N by N (by default what suits the width of the picture)
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     scale: Option<usize>,
 }
 

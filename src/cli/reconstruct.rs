@@ -29,7 +29,7 @@ pub struct Reconstruct {
     out: PathBuf,
 
     /// How many, from the beginning of the test set
-    #[arg(long, value_name = "N", default_value = "48", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "48", value_parser = positive, allow_negative_numbers = true)]
     count: usize,
 
     #[command(flatten)]

@@ -27,7 +27,7 @@ pub struct Sample {
     out: PathBuf,
 
     /// How many
-    #[arg(long, value_name = "N", default_value = "120", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "120", value_parser = positive, allow_negative_numbers = true)]
     count: usize,
 
     #[command(flatten)]

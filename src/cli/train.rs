@@ -33,15 +33,15 @@ pub struct Train {
     out: PathBuf,
 
     /// Passes over the training images
-    #[arg(long, value_name = "N", default_value = "60", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "60", value_parser = positive, allow_negative_numbers = true)]
     epochs: usize,
 
     /// Images in a step
-    #[arg(long, value_name = "N", default_value = "128", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "128", value_parser = positive, allow_negative_numbers = true)]
     batch: usize,
 
     /// Adam's learning rate
-    #[arg(long, value_name = "RATE", default_value = "0.001", value_parser = positive_real)]
+    #[arg(long, value_name = "RATE", default_value = "0.001", value_parser = positive_real, allow_negative_numbers = true)]
     rate: f64,
 
     /// Determines the initial weights, the order of the images and all noise: the same seed gives the same bits
@@ -54,7 +54,7 @@ pub struct Train {
     hidden: Widths,
 
     /// Dimensions of the latent z (with 2, the report shows the latent plane)
-    #[arg(long, value_name = "N", default_value = "20", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = positive, allow_negative_numbers = true)]
     latent: usize,
 
     /// Function after each hidden layer: relu, tanh, sigmoid, softplus or identity
@@ -79,7 +79,7 @@ pub struct Train {
     kl: KlName,
 
     /// Samples of z for each image
-    #[arg(long, value_name = "L", default_value = "1", value_parser = positive)]
+    #[arg(long, value_name = "L", default_value = "1", value_parser = positive, allow_negative_numbers = true)]
     samples: usize,
 }
 
