@@ -16,7 +16,7 @@ use elbo::gradients::{
     sticking_the_landing, straight_through,
 };
 use elbo::kl::Nodes;
-use elbo::nn::{self, Activation, Adam, Parameters};
+use elbo::nn::{self, Activation, Adam, ParameterGradients, Parameters, Sgd};
 use ndarray::{
     Array1, Array2, ArrayD, ArrayView2, Axis, Dimension, Ix2, IxDyn, arr0, arr1, arr2, s,
 };
@@ -1527,6 +1527,125 @@ fn score_function_estimator_has_a_best_baseline() {
 }
 
 #[test]
+fn score_function_estimator_has_a_best_baseline_where_f_has_parameters() {
+    // f = μ z + s: b* = E[(f S + ∇f) S]/E[S²], for the mean with ∇f = z: E[(μz + s)ε² + σzε] = μ² + s + σ². For the
+    // log-variance ∇f = 1 adds E S = 0.
+    let mut rng = StdRng::seed_from_u64(110);
+    let nodes = Nodes::gauss_hermite(8, 1);
+    let mut worst = Worst::default();
+    for _ in 0..10 {
+        let q = gaussian(&mut rng, 1);
+        let (mu, s) = (q.mean[0], q.log_variance[0]);
+        let best = best_baseline(&q, &nodes, |q, z| {
+            (q.mean * z).sum_last() + q.log_variance.sum_last()
+        })
+        .unwrap();
+        let exact = arr1(&[mu * mu + s + s.exp(), mu * mu + s]);
+        worst.entries(&best.into_dyn(), &exact.into_dyn());
+    }
+    worst.within(1e-12, "best baseline of μz + s = closed form");
+}
+
+/// (f_i - b_i) s_i + ∇f_i, with b_i = Σ g s / Σ s² over all rows but i, where g = f s + ∇f.
+fn leave_one_out_by_hand(f: &Array1<f64>, s: &Array2<f64>, direct: &Array2<f64>) -> Array2<f64> {
+    let g = |j: usize, entry: usize| f[j] * s[[j, entry]] + direct[[j, entry]];
+    Array2::from_shape_fn(s.dim(), |(i, entry)| {
+        let others = || (0..f.len()).filter(|&j| j != i);
+        let products: f64 = others().map(|j| g(j, entry) * s[[j, entry]]).sum();
+        let squares: f64 = others().map(|j| s[[j, entry]].powi(2)).sum();
+        let b = if squares > 0.0 {
+            products / squares
+        } else {
+            0.0
+        };
+        g(i, entry) - b * s[[i, entry]]
+    })
+}
+
+#[test]
+fn score_function_estimator_leaves_one_out_by_hand() {
+    let mut rng = StdRng::seed_from_u64(114);
+    let mut worst = Worst::default();
+    for (n, d) in [(1, 2), (2, 1), (4, 1), (4, 3), (7, 2)] {
+        let (q, noise) = (gaussian(&mut rng, d), normal_noise(&mut rng, n, d));
+        let a = matrix(&mut rng, d, 3);
+        let z = moved(&q, &noise);
+        let (f, s) = (bent_by_hand(&z, &a), scores_by_hand(&q, &z));
+        let one_out = Baseline::LeaveOneOut;
+        let draws = score_gradient(&q, noise.view(), |_, z| bent(z, &a), &one_out).unwrap();
+        let expected = leave_one_out_by_hand(&f, &s, &Array2::zeros(s.dim()));
+        worst.entries(&dynamic(&draws.gradients().to_owned()), &dynamic(&expected));
+        let with_parameters = score_gradient(
+            &q,
+            noise.view(),
+            |q, z| bent(z, &a) + (q.mean * z).sum_last() + q.log_variance.sum_last(),
+            &one_out,
+        );
+        let f = f + z.dot(&q.mean) + q.log_variance.sum();
+        let direct = ndarray::concatenate![Axis(1), z, Array2::ones((n, d))];
+        let expected = leave_one_out_by_hand(&f, &s, &direct);
+        let found = with_parameters.unwrap().gradients().to_owned();
+        worst.entries(&dynamic(&found), &dynamic(&expected));
+    }
+    // Classes: the scores are e_k - p.
+    let (logits, f) = (vector(&mut rng, 3), vector(&mut rng, 3));
+    let p = logits.mapv(f64::exp) / logits.mapv(f64::exp).sum();
+    let classes = [0, 2, 1, 2];
+    let one_hot = Array2::<f64>::eye(3).select(Axis(0), &classes);
+    let draws = categorical_score_gradient(
+        logits.view(),
+        one_hot.view(),
+        |_, z| (z * z.tape().constant(f.clone())).sum_last(),
+        &Baseline::LeaveOneOut,
+    );
+    let values = f.select(Axis(0), &classes);
+    let expected = leave_one_out_by_hand(&values, &(&one_hot - &p), &Array2::zeros((4, 3)));
+    let found = draws.unwrap().gradients().to_owned();
+    worst.entries(&dynamic(&found), &dynamic(&expected));
+    worst.within(1e-12, "b* of the other draws: hand = estimator");
+}
+
+fn constant(z: Var<'_, f64>, f: f64) -> Var<'_, f64> {
+    z.sum_last() * 0.0 + f
+}
+
+#[test]
+fn score_function_estimator_takes_a_constant_away_entirely() {
+    // b* of a constant is that constant, and (f - b)s is 0: also where s² overflows or is 0 in f64.
+    let nodes = Nodes::gauss_hermite(8, 1);
+    let mut rng = StdRng::seed_from_u64(115);
+    let noise = normal_noise(&mut rng, 5, 1);
+    for log_variance in [-1400.0, -720.0, 0.0, 0.3, 760.0, 1400.0] {
+        let q = univariate(0.5, log_variance);
+        for f in [1.0, 1000.0, -0.1] {
+            let best = best_baseline(&q, &nodes, |_, z| constant(z, f));
+            assert_eq!(best, Ok(arr1(&[f, f])), "{log_variance}");
+            let one_out = Baseline::LeaveOneOut;
+            let draws = score_gradient(&q, noise.view(), |_, z| constant(z, f), &one_out).unwrap();
+            assert!(draws.gradients().iter().all(|&g| g == 0.0), "{draws:?}");
+        }
+    }
+    // At σ = e^-360 every z is 1: z² is 1 as well, and μz has b* = μ² + σ² = 1.
+    let narrow = univariate(1.0, -720.0);
+    let square = best_baseline(&narrow, &nodes, |_, z| z.square().sum_last());
+    assert_eq!(square, Ok(arr1(&[1.0, 1.0])));
+    let product = best_baseline(&narrow, &nodes, |q, z| (q.mean * z).sum_last()).unwrap();
+    assert!((product - 1.0).iter().all(|b| b.abs() < 1e-14));
+    // Four draws, one of them of a rare class, whose score is nearly all of Σ s².
+    let one_hot = arr2(&[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]);
+    for logit in [-1.0, -30.0, -40.0, -400.0] {
+        let draws = categorical_score_gradient(
+            arr1(&[0.0, logit]).view(),
+            one_hot.view(),
+            |_, z| constant(z, 1000.0),
+            &Baseline::LeaveOneOut,
+        );
+        let gradients = draws.unwrap().gradients().to_owned();
+        assert!(gradients.iter().all(|&g| g == 0.0), "{logit}: {gradients}");
+    }
+}
+
+#[test]
 fn score_function_estimator_can_suffer_from_the_mean_as_baseline() {
     // f = e^(-2z²) under N(0, 1) is large where the score is small: E f = 5^(-1/2), b* = 5^(-3/2).
     let q = GaussianParameters::standard(1);
@@ -1574,7 +1693,56 @@ fn score_function_estimator_is_biased_by_the_baseline_of_its_own_draws() {
     let own = Estimate::of(own).unwrap();
     let distance = own.distance(2.0);
     println!("b* of all ten draws: {own} instead of 2, {distance:+.0} standard errors");
-    assert!(distance.abs() > 20.0);
+    assert_eq!(
+        (format!("{:.3}", own.mean), distance.round()),
+        ("1.501".to_owned(), -46.0)
+    );
+}
+
+#[test]
+fn score_function_estimator_understates_the_error_of_few_draws() {
+    // f = z² at N(1, 1) and ∂μ. Two draws that leave one out have the mean ½(f₁ - f₂)(ε₁ - ε₂), of variance 14, and the
+    // squared standard error ¼(f₁ - f₂)²(ε₁ + ε₂)², of mean 10: by quadrature over both, exactly.
+    let q = univariate(1.0, 0.0);
+    let of = |noise: &Array2<f64>| {
+        let one_out = Baseline::LeaveOneOut;
+        let draws = score_gradient(&q, noise.view(), |_, z| z.square().sum_last(), &one_out);
+        let mean = draws.unwrap().estimate().entries[0];
+        [(mean.mean - 2.0).powi(2), mean.standard_error.powi(2)]
+    };
+    let nodes = Nodes::gauss_hermite(8, 2);
+    let pairs = nodes.points().outer_iter().zip(nodes.weights());
+    let exact = pairs.fold([0.0, 0.0], |[variance, told], (pair, weight)| {
+        let [a, b] = of(&pair.to_owned().insert_axis(Axis(1)));
+        [variance + weight * a, told + weight * b]
+    });
+    println!(
+        "2 draws: variance of the mean {}, told {}",
+        exact[0], exact[1]
+    );
+    assert!((exact[0] - 14.0).abs() < 1e-11 && (exact[1] - 10.0).abs() < 1e-11);
+    // More of them by experiments.
+    let mut rng = StdRng::seed_from_u64(116);
+    for (n, experiments, expected) in [
+        (5, 10_000, [2.33, 2.07]),
+        (10, 10_000, [1.52, 1.41]),
+        (100, 2_000, [0.392, 0.387]),
+    ] {
+        let found: Vec<[f64; 2]> = (0..experiments)
+            .map(|_| of(&normal_noise(&mut rng, n, 1)))
+            .collect();
+        let [variance, told] =
+            [0, 1].map(|part| Estimate::of(found.iter().map(|pair| pair[part])).unwrap());
+        println!(
+            "{n} draws: deviation of the mean {:.3}, told {:.3}",
+            variance.mean.sqrt(),
+            told.mean.sqrt()
+        );
+        for (estimate, expected) in [variance, told].iter().zip(expected) {
+            let distance = estimate.distance(expected * expected);
+            assert!(distance.abs() <= 4.0, "{n} draws: {estimate}, {expected}²");
+        }
+    }
 }
 
 #[test]
@@ -1652,8 +1820,30 @@ fn score_function_estimator_says_what_is_wrong() {
         );
     }
     let impossible = classes([0.0, f64::NEG_INFINITY], [0.0, 1.0]);
-    assert_eq!(impossible, Err(NoGradient::NotOneHot { draw: 1 }));
-    for error in [NoGradient::NoDraws, NoGradient::NotOneHot { draw: 3 }] {
+    let (draw, class) = (1, 1);
+    assert_eq!(impossible, Err(NoGradient::ImpossibleClass { draw, class }));
+    // e^-800 is 0 in f64.
+    let underflow = classes([0.0, -800.0], [0.0, 1.0]);
+    assert_eq!(underflow, Err(NoGradient::ImpossibleClass { draw, class }));
+
+    // √μ is 0 at 0, and its gradient is infinite.
+    let nodes = Nodes::gauss_hermite(3, 1);
+    let zero = univariate(0.0, 0.0);
+    let root = best_baseline(&zero, &nodes, |q, z| (q.mean.sqrt() + z * 0.0).sum_last());
+    let (what, draw) = ("gradient", 0);
+    assert_eq!(root, Err(NoGradient::NotFinite { what, draw }));
+    let huge = best_baseline(&univariate(0.0, 50.0), &nodes, |q, z| {
+        (q.mean * 1e300 + z * 0.0).sum_last()
+    });
+    assert_eq!(huge, Err(NoGradient::Baseline { entry: 0 }));
+
+    let (draw, class, entry) = (3, 2, 1);
+    for error in [
+        NoGradient::NoDraws,
+        NoGradient::NotOneHot { draw },
+        NoGradient::ImpossibleClass { draw, class },
+        NoGradient::Baseline { entry },
+    ] {
         assert!(error.to_string().contains("expected"), "{error}");
     }
 }
@@ -1809,6 +1999,34 @@ fn gradient_variance_at_the_edges() {
     }
     assert!(square_variances(f64::NAN, 0.0).is_err());
     assert!(square_variances(0.0, f64::INFINITY).is_err());
+}
+
+/// Mean and variance of two draws of a pathwise gradient with these weights.
+fn two_draws(weights: [f64; 2]) -> [Array1<f64>; 2] {
+    let (q, noise) = (univariate(1.0, 0.0), arr2(&[[0.5], [-0.5]]));
+    let draws = pathwise_gradient(&q, noise.view(), |_, z| z.square().sum_last()).unwrap();
+    draws.moments(arr1(&weights).view())
+}
+
+#[test]
+fn gradient_variance_of_weighted_draws() {
+    // ∂μ = 2z: 3 and 1.
+    let [mean, variance] = two_draws([0.75, 0.25]);
+    assert_eq!((mean[0], variance[0]), (2.5, 0.75));
+}
+
+#[test]
+#[should_panic(expected = "moments: expected weights that sum to 1, found the sum 2")]
+fn gradient_variance_needs_weights_that_sum_to_one() {
+    two_draws([1.0, 1.0]);
+}
+
+#[test]
+#[should_panic(
+    expected = "moments: expected weights that are finite and not negative, found [inf, 0]"
+)]
+fn gradient_variance_needs_finite_weights() {
+    two_draws([f64::INFINITY, 0.0]);
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -2073,7 +2291,11 @@ fn sticking_the_landing_is_biased_inside_a_logarithm() {
          {stuck_log_variance:.4}"
     );
     assert!((slope - to_mean).abs() < 1e-7, "{slope} {to_mean}");
-    assert!((stuck_mean - to_mean).abs() > 0.05 * to_mean.abs());
+    let slope = (gradient(mu, s + h, false).0 - gradient(mu, s - h, false).0) / (2.0 * h);
+    assert!((slope - to_log_variance).abs() < 1e-7, "{slope}");
+    let found = [to_mean, stuck_mean, to_log_variance, stuck_log_variance];
+    let notes = ["-0.476", "-0.790", "0.063", "0.028"];
+    assert_eq!(found.map(|g| format!("{g:.3}")), notes);
 }
 
 // ---------------------------------------------------------------------------------------------------------
@@ -2335,6 +2557,41 @@ fn sgvb_estimators_as_gradients() {
     }
     worst.within(1e-12, "variances of ∂μ = closed forms, relative");
 
+    // In several dimensions A's noise in μ₁ has the variance Σ_j (H_1j + P_1j)² σ_j², B's Σ_j H_1j² σ_j², where H and P are
+    // the likelihood's and the prior's precision. With P_12 = -H_12 the prior undoes what the second entry does to the first.
+    let both = |coupling: f64| Quadratic {
+        mean: arr1(&[0.4, -0.7]),
+        precision: arr2(&[[1.0, coupling], [coupling, 1.0]]),
+    };
+    let q = GaussianParameters {
+        mean: arr1(&[0.2, 1.1]),
+        log_variance: arr1(&[0.0, 5f64.ln()]),
+    };
+    let plane = Nodes::gauss_hermite(6, 2);
+    let variance =
+        |draws: Result<Draws, NoGradient>| draws.unwrap().moments(plane.weights().view())[1][0];
+    for (coupling, expected) in [
+        (-0.9, [4.0, 5.05]),
+        (0.0, [8.05, 5.05]),
+        (0.9, [20.2, 5.05]),
+    ] {
+        let (likelihood, prior) = (both(0.9), both(coupling));
+        let a = pathwise_gradient(&q, plane.points().view(), |q, z| {
+            estimator_a(q, z, likelihood.log_joint(z) + prior.log_joint(z))
+        });
+        // -KL(q‖p) = E log p + ½ Σ s, up to constants: the quadratic form at μ, and -½ Σ P_jj σ_j².
+        let b = pathwise_gradient(&q, plane.points().view(), |q, z| {
+            let spread = q.log_variance.exp().sum_last() * -0.5;
+            let negative_divergence =
+                prior.log_joint(q.mean) + spread + q.log_variance.sum_last() * 0.5;
+            likelihood.log_joint(z) + negative_divergence
+        });
+        let [a, b] = [variance(a), variance(b)];
+        println!("prior precision {coupling} beside 1: variance of ∂μ₁ {a:.2} for A, {b:.2} for B");
+        let relative = [a / expected[0], b / expected[1]];
+        assert!(relative.iter().all(|r| (r - 1.0).abs() < 1e-12), "{a} {b}");
+    }
+
     // A log-likelihood that is convex where q is: its slope and the prior's oppose each other, and A has both.
     let (q, curvature) = (univariate(0.3, -0.5), 0.8);
     let standard = Conjugate {
@@ -2493,6 +2750,38 @@ fn stop_gradient_and_selection_of_the_nearest() {
 }
 
 #[test]
+fn stop_gradient_and_selection_of_the_nearest_of_far_and_close_codes() {
+    // Squares of these distances are ∞ or 0.
+    let at = |z: f64, codes: &[f64]| {
+        let codes = Array2::from_shape_fn((codes.len(), 1), |(k, _)| codes[k]);
+        nearest(arr2(&[[z]]).view(), codes.view()).unwrap()[0]
+    };
+    for unit in [1e-323, 1e-310, 1e-200, 1e-160, 1.0, 1e154, 1e200, 1e307] {
+        assert_eq!(at(0.0, &[3.0 * unit, unit]), 1, "{unit:e}");
+        assert_eq!(at(0.0, &[unit, -unit, 0.5]), if unit < 0.5 { 0 } else { 2 });
+        assert_eq!(at(unit, &[3.0 * unit, unit, unit]), 1, "{unit:e}");
+    }
+    // One far away does not hide that two are close, nor one close that two are far.
+    assert_eq!(at(0.0, &[1e200, 3e-200, 1e-200]), 2);
+    assert_eq!(at(0.0, &[3e200, f64::INFINITY, 2e200]), 2);
+    // The differences themselves overflow.
+    assert_eq!(at(1.7e308, &[-1.7e308, -1.6e308]), 1);
+    assert_eq!(at(0.0, &[f64::INFINITY, f64::NEG_INFINITY]), 0);
+    let single = arr2(&[[3e20f32], [2e19]]);
+    assert_eq!(nearest(arr2(&[[0f32]]).view(), single.view()), Ok(vec![1]));
+    // In several dimensions, as without the powers of 2.
+    let mut rng = StdRng::seed_from_u64(145);
+    for exponent in [-800, -530, 520, 900] {
+        for _ in 0..20 {
+            let (z, e) = (matrix(&mut rng, 5, 3), matrix(&mut rng, 6, 3));
+            let unit = 2f64.powi(exponent);
+            let moved = nearest((&z * unit).view(), (&e * unit).view()).unwrap();
+            assert_eq!(moved, nearest_by_hand(&z, &e));
+        }
+    }
+}
+
+#[test]
 fn stop_gradient_and_selection_straight_through() {
     let mut rng = StdRng::seed_from_u64(144);
     let mut checked = Checked::default();
@@ -2567,6 +2856,32 @@ fn logsumexp_softmax_by_hand() {
     value.within(1e-14, "log Σ e^x: hand = tape");
     gradient.within(1e-13, "gradient = softmax");
     hessian.within(1e-13, "Hessian = diag p - ppᵀ");
+}
+
+#[test]
+fn logsumexp_softmax_hessian_of_a_sure_class() {
+    // p - p² has no digit of e^-40 left; p times the sum of the others has all.
+    let mut rng = StdRng::seed_from_u64(155);
+    for n in [2, 3, 7] {
+        for scale in [1.0, 40.0, 300.0] {
+            let mut x = vector(&mut rng, n);
+            x[n / 2] += scale;
+            let p = owned(Tape::new().constant(x).softmax(0).value());
+            let hessian = softmax_jacobian(p.view().into_dimensionality().unwrap());
+            assert_eq!(hessian, hessian.t());
+            for (i, row) in hessian.outer_iter().enumerate() {
+                // What lies on the diagonal is what the others in its row take away: no less, as an eigenvalue below 0 needs.
+                assert!(row[i] > 0.0 && row.sum().abs() <= 1e-14 * row[i], "{row}");
+            }
+        }
+    }
+    let p = arr1(&[1.0, (-40f64).exp()]);
+    let small = p[1];
+    assert_eq!(
+        softmax_jacobian(p.view()),
+        arr2(&[[small, -small], [-small, small]])
+    );
+    assert_eq!(softmax_jacobian(arr1(&[1.0]).view()), arr2(&[[0.0]]));
 }
 
 #[test]
@@ -2906,6 +3221,11 @@ step  operation    value  cotangent
         table.contains("[1, 2]     [3, 4]") && table.contains("[3, 4]          -"),
         "{table}"
     );
+    // What the result does not use is in its table as well, with the cotangent 0.
+    let _ = x.exp();
+    let trace = Trace::of(loss + 1.0);
+    let unused = trace.steps().iter().find(|step| step.operation == "exp");
+    assert_eq!(unused.unwrap().cotangent, Some(arr0(0.0).into_dyn().into()));
     // And once more: the gradient 2x(w + 1)² is on the tape, with the derivatives 2(w + 1)² and 4x(w + 1).
     let gradient = tape.differentiable_gradients(loss).wrt(x);
     let second = tape.gradients(gradient);
@@ -2943,12 +3263,20 @@ fn vjp_chain_rule_gives_hessian_products() {
 // adam
 
 /// A step with given gradients: the loss ⟨g, θ⟩ has them.
-fn adam_step(adam: &mut Adam<f64>, parameters: &mut Parameters<f64>, g: &ArrayD<f64>) {
+fn step_along(
+    parameters: &mut Parameters<f64>,
+    g: &ArrayD<f64>,
+    step: impl FnOnce(&mut Parameters<f64>, &ParameterGradients<f64>),
+) {
     let mut tape = Tape::new();
     let (_, gradients) = parameters.value_and_gradients(&mut tape, |p| {
         ((p.vars()[0] * p.tape().constant(g.clone())).sum(), ())
     });
-    adam.step(parameters, &gradients);
+    step(parameters, &gradients);
+}
+
+fn adam_step(adam: &mut Adam<f64>, parameters: &mut Parameters<f64>, g: &ArrayD<f64>) {
+    step_along(parameters, g, |p, gradients| adam.step(p, gradients));
 }
 
 fn theta(start: ArrayD<f64>) -> Parameters<f64> {
@@ -3032,12 +3360,14 @@ fn adam_with_a_constant_gradient() {
 #[test]
 fn adam_corrects_the_bias_of_its_averages() {
     // One entry, one experiment: 10⁵ of them, g ~ N(0.3, 1). With a large ε = α a step is m̂; with β₁ = 0 and ε = 0
-    // it is α g/√v̂.
+    // it is α g/√v̂. Momentum with the rate 1 - β₁ steps by m itself.
     const DRAWS: usize = 100_000;
     let mut rng = StdRng::seed_from_u64(172);
     let zeros = || ArrayD::zeros(IxDyn(&[DRAWS]));
     let mut first = (Adam::with(1e12, 0.9, 0.999, 1e12), theta(zeros()));
     let mut second = (Adam::with(1.0, 0.0, 0.999, 0.0), theta(zeros()));
+    let mut corrected = Worst::default();
+    let mut plain = (Sgd::with_momentum(1.0 - 0.9, 0.9), theta(zeros()));
     let mut worst = 0.0f64;
     for t in 1..=4 {
         let g = normal_noise(&mut rng, DRAWS, 1)
@@ -3054,10 +3384,15 @@ fn adam_corrects_the_bias_of_its_averages() {
         let v = (&g / &step(&mut second)).mapv(|x| x * x);
         worst = worst.max(Statistics::of(&v).agree_with(1.09, &format!("v̂ after {t} steps")));
         // Without the correction the mean is (1 - β₁ᵗ) E g.
-        let shrunk = m * (1.0 - 0.9f64.powi(t));
-        let expected = 0.3 * (1.0 - 0.9f64.powi(t));
-        Statistics::of(&shrunk).agree_with(expected, &format!("m after {t} steps"));
+        let before = owned(plain.1.get("θ").unwrap().clone());
+        step_along(&mut plain.1, &g, |p, gradients| plain.0.step(p, gradients));
+        let raw = before - owned(plain.1.get("θ").unwrap().clone());
+        let lacking = 1.0 - 0.9f64.powi(t);
+        worst = worst
+            .max(Statistics::of(&raw).agree_with(0.3 * lacking, &format!("m after {t} steps")));
+        corrected.entries(&(m * lacking), &raw);
     }
+    corrected.within(1e-11, "m̂ (1 - β₁ᵗ) = m");
     println!("worst: {worst:.2} standard errors");
 }
 

@@ -21,7 +21,8 @@ pub struct Step<T> {
     pub cotangent: Option<Value<T>>,
 }
 
-/// Every step on the way to a result, with its value and its cotangent.
+/// All that was computed on a tape up to a result, with its values and cotangents: also what the result does not use, whose
+/// cotangent is then 0.
 ///
 /// Shown, it is a table: the values were computed from top to bottom, the cotangents from bottom to top.
 ///
@@ -47,7 +48,8 @@ pub struct Trace<T> {
 }
 
 impl<T: Scalar> Trace<T> {
-    /// All that is on the tape up to `result`.
+    /// All that is on the tape up to `result`, whether `result` uses it or not: what it does not use has the cotangent 0 (or
+    /// none, if no variable is behind it).
     ///
     /// # Panics
     /// If `result` has more or less than one entry.

@@ -6,6 +6,7 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
 use crate::autodiff::{Tape, Value, Var};
 use crate::distributions::{DiagonalGaussian, Estimate};
+use crate::kl::TOTAL;
 
 /// N(μ, diag e^s) in d dimensions: the q whose parameters are to be moved.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +89,18 @@ pub enum NoGradient {
         /// Which draw, from 0.
         draw: usize,
     },
+    /// A draw is of a class that cannot be drawn: its probability is 0, or underflows.
+    ImpossibleClass {
+        /// Which draw, from 0.
+        draw: usize,
+        /// Which class, from 0.
+        class: usize,
+    },
+    /// The best baseline is NaN or infinite.
+    Baseline {
+        /// For which entry of φ, from 0.
+        entry: usize,
+    },
 }
 
 impl fmt::Display for NoGradient {
@@ -106,6 +119,16 @@ impl fmt::Display for NoGradient {
             Self::NotOneHot { draw } => write!(
                 f,
                 "expected a class as one 1 among zeros, found otherwise in draw {draw} (counted from 0)"
+            ),
+            Self::ImpossibleClass { draw, class } => write!(
+                f,
+                "expected classes of positive probability, found class {class} in draw {draw} (both counted from 0), whose \
+                 probability is 0 or underflows: draw from these logits, or bring them closer together"
+            ),
+            Self::Baseline { entry } => write!(
+                f,
+                "expected a finite best baseline, found NaN or infinity for entry {entry} (counted from 0): make the \
+                 function's values, or the noise, smaller"
             ),
         }
     }
@@ -145,6 +168,16 @@ pub(super) fn values_of(
         .expect("one axis, as checked"))
 }
 
+/// Are the gradients of all draws finite?
+pub(super) fn check_gradients(gradients: &Array2<f64>) -> Result<(), NoGradient> {
+    let finite = |row: ArrayView1<f64>| row.iter().all(|x| x.is_finite());
+    let what = "gradient";
+    match gradients.outer_iter().position(|row| !finite(row)) {
+        Some(draw) => Err(NoGradient::NotFinite { what, draw }),
+        None => Ok(()),
+    }
+}
+
 /// Gradients with respect to parts of φ, side by side: (n, d) and (n, d) give (n, 2d).
 pub(super) fn side_by_side(parts: &[Value<f64>]) -> Array2<f64> {
     let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
@@ -162,11 +195,7 @@ pub struct Draws {
 
 impl Draws {
     pub(super) fn new(values: Array1<f64>, gradients: Array2<f64>) -> Result<Self, NoGradient> {
-        let finite = |row: ArrayView1<f64>| row.iter().all(|x| x.is_finite());
-        if let Some(draw) = gradients.outer_iter().position(|row| !finite(row)) {
-            let what = "gradient";
-            return Err(NoGradient::NotFinite { what, draw });
-        }
+        check_gradients(&gradients)?;
         Ok(Self { values, gradients })
     }
 
@@ -181,7 +210,9 @@ impl Draws {
         self.gradients.view()
     }
 
-    /// The means over the draws, with their standard errors.
+    /// The means over the draws, with the standard errors of independent draws. Those of
+    /// [`Baseline::LeaveOneOut`](super::Baseline::LeaveOneOut) depend on each other, and its few draws' standard errors are
+    /// too small: there the figures are.
     pub fn estimate(&self) -> Gradient {
         let of = |draws: ArrayView1<f64>| {
             Estimate::of(draws.iter().copied()).expect("at least one draw, all of them finite")
@@ -196,7 +227,7 @@ impl Draws {
     /// rows are all classes or the nodes of a quadrature rule that is exact for the gradient and its square.
     ///
     /// # Panics
-    /// If there is not one weight for each draw, or one is negative or NaN.
+    /// If there is not one weight for each draw, one is negative or not finite, or their sum is not 1 (to 10⁻⁸).
     pub fn moments(&self, weights: ArrayView1<'_, f64>) -> [Array1<f64>; 2] {
         assert!(
             weights.len() == self.values.len(),
@@ -205,8 +236,13 @@ impl Draws {
             self.gradients.shape()
         );
         assert!(
-            weights.iter().all(|w| *w >= 0.0),
-            "moments: expected weights that are not negative, found {weights}"
+            weights.iter().all(|w| w.is_finite() && *w >= 0.0),
+            "moments: expected weights that are finite and not negative, found {weights}"
+        );
+        let total = weights.sum();
+        assert!(
+            (total - 1.0).abs() <= TOTAL,
+            "moments: expected weights that sum to 1, found the sum {total}"
         );
         let mean = weights.dot(&self.gradients);
         let deviations = &self.gradients - &mean;

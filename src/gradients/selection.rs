@@ -66,9 +66,45 @@ pub fn nearest<T: Scalar>(
                 best = (k, found);
             }
         }
-        Ok(best.0)
+        match best.1.is_normal() {
+            true => Ok(best.0),
+            false => Ok(nearest_in_units(z, codes)),
+        }
     };
     z.outer_iter().enumerate().map(first_least).collect()
+}
+
+/// The nearest code to z where squares of differences overflow, or lose digits to underflow: in units of the smallest of the
+/// codes' largest differences, in which the least |z - e|² is between 1 and d.
+fn nearest_in_units<T: Scalar>(z: ArrayView1<'_, T>, codes: ArrayView2<'_, T>) -> usize {
+    let largest = |code: ArrayView1<T>, share: T| {
+        let differences = z.iter().zip(code).map(|(&z, &e)| z * share - e * share);
+        differences.fold(T::zero(), |largest, x| largest.max(x.abs()))
+    };
+    let smallest = |share: T| {
+        let all = codes.outer_iter().map(|code| largest(code, share));
+        all.fold(T::infinity(), T::min)
+    };
+    // Numbers of opposite sign may be too far apart for their difference, but not for half of it.
+    let whole = smallest(T::one()).is_finite();
+    let share = if whole { T::one() } else { T::of(0.5) };
+    let unit = smallest(share);
+    let distance = |code: ArrayView1<T>| -> T {
+        let differences = z.iter().zip(code).map(|(&z, &e)| z * share - e * share);
+        // z itself is at no distance; of codes that are infinitely far each is as near as the others.
+        match unit > T::zero() && unit.is_finite() {
+            true => differences.map(|x| (x / unit) * (x / unit)).sum(),
+            false => largest(code, share),
+        }
+    };
+    let mut best = (0, T::infinity());
+    for (k, code) in codes.outer_iter().enumerate() {
+        let found = distance(code);
+        if found < best.1 {
+            best = (k, found);
+        }
+    }
+    best.0
 }
 
 /// The value of `chosen`, exactly, and by declaration the derivative of `live`: chosen + live - sg(live). It is the

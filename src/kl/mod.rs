@@ -21,6 +21,7 @@ pub use fit::{
 pub use gaussian::{gaussian_diagonal, gaussian_full, gaussian_standard};
 pub use mean_field::{MeanField, mean_field};
 pub use mixture::{Mixture, NoMixture, separation_of_own_minimum};
+pub(crate) use nodes::TOTAL;
 pub use nodes::{Nodes, NotAnExpectation};
 pub use reverse_gradient::{
     DiagonalFamily, Family, NotFinite, reverse_gradient_by_path, reverse_gradient_by_score,

@@ -59,7 +59,7 @@ impl fmt::Display for NotAnExpectation {
 impl std::error::Error for NotAnExpectation {}
 
 /// How far a sum of weights or probabilities may be from 1.
-pub(super) const TOTAL: f64 = 1e-8;
+pub(crate) const TOTAL: f64 = 1e-8;
 
 impl Nodes {
     /// Points in rows, of shape (n, d), with weights of shape (n) that are probabilities.
