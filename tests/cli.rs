@@ -5,7 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use elbo::data::{Binarisation, Dataset};
+use elbo::distributions::noise::stream;
 use elbo::nn::{Parameters, checkpoint};
+use elbo::vae::{Activity, Architecture, Codes, Vae, unit_divergences};
+use ndarray::{Array2, Axis};
 use tempfile::TempDir;
 
 fn elbo(arguments: &[&str]) -> Output {
@@ -692,12 +696,13 @@ fn one_image_has_no_spread() {
     let line = |told: &str, name: &str| {
         let found = told
             .lines()
+            .skip_while(|line| !line.contains("the first"))
             .find(|line| line.trim_start().starts_with(name));
         found.unwrap_or_else(|| panic!("{told}")).to_owned()
     };
     let (one, two) = (told("1"), told("2"));
     assert!(!one.contains("NaN") && !one.contains("inf"), "{one}");
-    for name in ["log p(x)", "amortisation gap"] {
+    for name in ["ELBO", "log p(x)", "gap", "amortisation gap"] {
         assert!(!line(&one, name).contains('±'), "{one}");
         assert!(line(&two, name).contains('±'), "{two}");
     }
@@ -729,12 +734,80 @@ fn evaluation_takes_the_divergence_apart() {
         rest.split_whitespace().next().unwrap().parse().unwrap()
     };
     let several = told("4");
+    // Each of the three is printed to a thousandth.
     let parts = number(&several, "KL(q̄‖p)") + number(&several, "I(n; z)");
-    assert!((parts - number(&several, "KL  ")).abs() < 0.5, "{several}");
+    assert!(
+        (parts - number(&several, "KL  ")).abs() < 1.6e-3,
+        "{several}"
+    );
     assert!(number(&several, "I(n; z)") <= 4f64.ln() + 0.01, "{several}");
     let one = told("1");
     assert_eq!(number(&one, "I(n; z)"), 0.0, "{one}");
+    assert_eq!(number(&one, "KL(q̄‖p)"), number(&one, "KL  "), "{one}");
     assert!(!one.contains("NaN") && !one.contains("inf"), "{one}");
+    assert!(one.contains("active units       —"), "{one}");
+}
+
+#[test]
+fn evaluation_tells_each_unit() {
+    let data = small_data();
+    let (out, model) = trained(&data);
+    let bytes = fs::read(&model).unwrap();
+    let mut parameters = Parameters::<f32>::new();
+    let architecture = Architecture {
+        dimensions: 48,
+        hidden: vec![16],
+        latent: 2,
+        ..Architecture::default()
+    };
+    let vae = Vae::new(architecture, &mut parameters, &mut stream(1, "weights", 0));
+    checkpoint::read(&bytes, &mut parameters).unwrap();
+    // The same, but that the first unit's mean, the first row of the encoder's last layer, does not see the image.
+    let mut blind = Parameters::new();
+    for (name, value) in parameters.iter() {
+        let mut value = value.to_owned().into_owned();
+        if value.shape() == [4, 16] {
+            value.index_axis_mut(Axis(0), 0).fill(0.0);
+        }
+        blind.add(name, value);
+    }
+    let other = out.path().join("blind.safetensors");
+    let description = checkpoint::description(&bytes).unwrap();
+    fs::write(&other, checkpoint::write(&blind, &description)).unwrap();
+
+    let images = Dataset::from_folder(data.path()).unwrap().test;
+    let all: Vec<usize> = (0..images.len()).collect();
+    let x: Array2<f32> = images.batch(&all, Binarisation::None, &mut stream(1, "view", 0));
+    for (file, parameters, most) in [(&model, &parameters, 2), (&other, &blind, 1)] {
+        let codes = Codes::of(&vae, parameters, x.view());
+        let codes = Codes {
+            means: codes.means.mapv(f64::from),
+            log_variances: codes.log_variances.mapv(f64::from),
+        };
+        let activity = Activity::of(codes.means.view()).unwrap();
+        assert!(activity.active() <= most);
+        let divergences = unit_divergences(&codes).unwrap();
+        let units: Vec<String> = (0..2)
+            .map(|unit| match activity.is_active(unit) {
+                true => format!("{:.2}", divergences[unit]),
+                false => format!("({:.2})", divergences[unit]),
+            })
+            .collect();
+        let (file, data) = (file.to_str().unwrap(), data.path().to_str().unwrap());
+        let told = stdout(&elbo(&[
+            "evaluate",
+            file,
+            "--data",
+            data,
+            "--samples",
+            "2",
+            "--binarise",
+            "none",
+        ]));
+        let active = format!("active units  {:6} of 2 ", activity.active());
+        let listed = format!("KL by unit        {}", units.join(" "));
+        assert!(told.contains(&active) && told.contains(&listed), "{told}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use elbo::distributions::Estimate;
 use elbo::distributions::noise::{standard_normal, stream};
 use elbo::train::evaluate;
 use elbo::vae::{Activity, Codes, Elbo, Evidence, Refinement, Surgery, unit_divergences};
-use ndarray::{Array1, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2};
 use rand::Rng;
 
 use super::model::SavedModel;
@@ -21,11 +21,13 @@ use super::views;
 /// The ELBO and the importance-weighted log-likelihood of a saved model
 ///
 /// log p(x) is estimated with K samples from q(z|x), weighted: log (1/K) Σ p(x,z)/q(z|x). In expectation it lies
-/// between the ELBO (K = 1) and log p(x), and rises with K.
+/// between the ELBO (K = 1) and log p(x), and rises with K. The gap log p(x) - ELBO is paired: both for the same images,
+/// pixel by pixel.
 ///
 /// Of the codes q(z|x) of the test images it tells how many units are active (Var_x E[z_u|x] > 0.01), each unit's KL,
 /// and what the mean KL is made of: KL(q̄ ‖ p) of the mixture q̄ of all codes, and I(n; z), what a code tells of the index
-/// of its image, at most the logarithm of their number.
+/// of its image, at most the logarithm of their number. From a part of the images KL(q̄ ‖ p) is too high and I(n; z) too
+/// low, on average by the same amount.
 #[derive(Args, Debug)]
 pub struct Evaluate {
     /// The folder of a training run, or its model.safetensors
@@ -94,33 +96,30 @@ impl Evaluate {
         say(&format!("  KL              {:10.3}", term("kl")))?;
         self.tell_codes(&model, images, binarisation)?;
 
-        let evidence = self.evidence(&model, &data.test, binarisation);
-        let count = evidence.len();
-        // The bound of the same images: the difference from log p(x) is then the gap, and not another selection.
-        let mut rng = stream(self.seed, "evaluate", 1);
-        let same = evaluate(
-            &model.vae,
-            parameters,
-            &images.head(count),
-            binarisation,
-            &mut rng,
-        );
-        say(&format!("  the first {count} images:"))?;
-        say(&format!("    ELBO          {:10.3}", -same.loss))?;
-        let mean = evidence.mean().unwrap_or(f64::NAN);
-        let how = format!("importance-weighted, K = {}", self.samples);
-        let spread = match count {
+        let found = self.compare(&model, images, binarisation);
+        let count = found.bounds.len();
+        let legend = match count {
             // One image has no spread.
-            1 => format!("  ({how})"),
-            _ => {
-                let error = evidence.std(1.0) / (count as f64).sqrt();
-                format!(" ± {error:.3}  ({how}; ± is the standard error over images)")
-            }
+            1 => "",
+            _ => " (± is the standard error over images)",
         };
-        say(&format!("    log p(x)      {mean:10.3}{spread}"))?;
+        say(&format!("  the first {count} images{legend}:"))?;
+        let (bounds, evidence) = (&found.bounds, &found.evidence);
+        tell(
+            "ELBO",
+            bounds,
+            &format!("(mean of {COMPARED} samples of z)"),
+        )?;
+        let how = format!("(importance-weighted, K = {})", self.samples);
+        tell("log p(x)", evidence, &how)?;
+        tell("gap", &(evidence - bounds), "(log p(x) - ELBO)")?;
         match self.refine {
             0 => Ok(()),
-            steps => self.tell_gaps(&model, &data.test, binarisation, steps),
+            _ => {
+                let refined = self.refined(&model, images, binarisation);
+                let how = format!("(gained by {} steps of search for each image)", self.refine);
+                tell("amortisation gap", &(refined - bounds), &how)
+            }
         }
     }
 
@@ -144,106 +143,140 @@ impl Evaluate {
             "  the codes of the first {} images:",
             indices.len()
         ))?;
+        say(&match indices.len() {
+            1 => "    active units       —  (one image has no variance)".to_owned(),
+            _ => format!(
+                "    active units  {:6} of {units}  (Var E[z|x] > {})",
+                activity.active(),
+                activity.threshold
+            ),
+        })?;
+        let all_count = indices.len() == 1 || activity.active() == units;
+        let listed: Vec<String> = unit_divergences(&codes)?
+            .iter()
+            .enumerate()
+            .map(|(unit, kl)| match all_count || activity.is_active(unit) {
+                true => format!("{kl:.2}"),
+                false => format!("({kl:.2})"),
+            })
+            .collect();
+        let legend = if all_count { "" } else { "  (…): not active" };
         say(&format!(
-            "    active units  {:6} of {units}  (Var E[z|x] > {})",
-            activity.active(),
-            activity.threshold
+            "    KL by unit        {}{legend}",
+            listed.join(" ")
         ))?;
-        let mut divergences = unit_divergences(&codes)?.to_vec();
-        divergences.sort_by(|a, b| b.total_cmp(a));
-        let listed: Vec<String> = divergences.iter().map(|kl| format!("{kl:.2}")).collect();
-        say(&format!("    KL by unit        {}", listed.join(" ")))?;
         let mut rng = stream(self.seed, "evaluate", 2);
         let parts = Surgery::sampled(&codes, DRAWS, &mut rng)?;
         say(&format!(
             "    KL            {:10.3}  = KL(q̄‖p) + I(n; z)",
             parts.divergence
         ))?;
-        let told = |name: &str, part: Estimate, note: &str| {
-            let Estimate {
-                mean,
-                standard_error,
-                ..
-            } = part;
-            say(&format!(
-                "    {name:12}  {mean:10.3} ± {standard_error:.3}{note}"
-            ))
+        // What a part of the images shows, against all of them.
+        let (less, more) = match indices.len() < images.len() {
+            true => ("(lower for all images)", "higher for all images; "),
+            false => ("", ""),
         };
-        told("KL(q̄‖p)", parts.marginal, "")?;
-        let most = format!("  (at most log {} = {:.3})", indices.len(), parts.bound);
-        told("I(n; z)", parts.information, &most)
+        tell_estimate("KL(q̄‖p)", parts.marginal, less)?;
+        let most = format!("({more}at most log {} = {:.3})", indices.len(), parts.bound);
+        tell_estimate("I(n; z)", parts.information, &most)
     }
 
-    /// What the encoder's q loses against the best q of each image.
-    fn tell_gaps(
+    /// The images that log p(x) is told of, in batches of pixels: the same whenever it is asked.
+    fn batches<'a>(
         &self,
-        model: &SavedModel,
-        images: &Images,
+        images: &'a Images,
         binarisation: Binarisation,
-        steps: usize,
-    ) -> Result<()> {
-        let indices: Vec<usize> = (0..images.len().min(self.images)).collect();
-        let refinement = Refinement {
-            steps,
-            rate: 0.02,
-            samples: 1,
+    ) -> impl Iterator<Item = (u64, Array2<f32>)> + use<'a> {
+        let (seed, count) = (self.seed, images.len().min(self.images));
+        (0..count.div_ceil(BATCH)).map(move |number| {
+            let indices: Vec<usize> = (number * BATCH..count.min((number + 1) * BATCH)).collect();
+            let seed = seed.wrapping_add(number as u64);
+            let x = views::batch(images, &indices, binarisation, seed);
+            (number as u64, x)
+        })
+    }
+
+    /// The bound and log p(x) of each image.
+    fn compare(&self, model: &SavedModel, images: &Images, binarisation: Binarisation) -> Compared {
+        let progress = Progress::new(images.len().min(self.images) as u64);
+        progress.message(|| "log p(x)".to_owned());
+        let estimate = Evidence {
+            samples: self.samples,
         };
-        let progress = Progress::new(indices.len() as u64);
-        progress.message(|| "the best q of each image".to_owned());
-        let mut gains = Vec::with_capacity(indices.len());
-        for (number, batch) in indices.chunks(BATCH).enumerate() {
-            // The same pixels as for log p(x).
-            let seed = self.seed.wrapping_add(number as u64);
-            let x = views::batch(images, batch, binarisation, seed);
-            let mut rng = stream(self.seed, "refinement", number as u64);
-            let (vae, parameters) = (&model.vae, &model.parameters);
+        let (vae, parameters) = (&model.vae, &model.parameters);
+        let (mut bounds, mut evidence) = (Vec::new(), Vec::new());
+        for (number, x) in self.batches(images, binarisation) {
             let encoded = Codes::of(vae, parameters, x.view());
-            let refined = refinement.fit(vae, parameters, x.view(), &mut rng);
-            let bounds = [encoded, refined].map(|codes| {
-                let mut rng = stream(self.seed, "comparison", number as u64);
-                bound_of(model, x.view(), &codes, &mut rng)
-            });
-            gains.extend(&bounds[1] - &bounds[0]);
-            progress.advance(batch.len() as u64);
+            bounds.extend(self.bounds(model, number, x.view(), &encoded));
+            let mut rng = stream(self.seed, "evidence", number);
+            evidence.extend(estimate.estimate(vae, parameters, x.view(), &mut rng));
+            progress.advance(x.nrows() as u64);
         }
-        let gain = Estimate::of(gains)?;
-        let (mean, error) = (gain.mean, gain.standard_error);
-        let how = format!("gained by {steps} steps of search for each image");
-        match gain.draws {
-            // One image has no spread.
-            1 => say(&format!("    amortisation gap {mean:7.3}  ({how})")),
-            _ => say(&format!(
-                "    amortisation gap {mean:7.3} ± {error:.3}  ({how})"
-            )),
+        Compared {
+            bounds: bounds.into(),
+            evidence: evidence.into(),
         }
     }
 
-    fn evidence(
+    /// The bound of each image at the q that a search finds for it by itself.
+    fn refined(
         &self,
         model: &SavedModel,
         images: &Images,
         binarisation: Binarisation,
     ) -> Array1<f64> {
-        let indices: Vec<usize> = (0..images.len().min(self.images)).collect();
-        let progress = Progress::new(indices.len() as u64);
-        progress.message(|| "log p(x)".to_owned());
-        let evidence = Evidence {
-            samples: self.samples,
+        let refinement = Refinement {
+            steps: self.refine,
+            rate: 0.02,
+            samples: 1,
         };
-        let mut estimates = Vec::with_capacity(indices.len());
-        for (number, batch) in indices.chunks(BATCH).enumerate() {
-            let x = views::batch(
-                images,
-                batch,
-                binarisation,
-                self.seed.wrapping_add(number as u64),
-            );
-            let mut rng = stream(self.seed, "evidence", number as u64);
-            estimates.extend(evidence.estimate(&model.vae, &model.parameters, x.view(), &mut rng));
-            progress.advance(batch.len() as u64);
+        let progress = Progress::new(images.len().min(self.images) as u64);
+        progress.message(|| "the best q of each image".to_owned());
+        let mut bounds = Vec::new();
+        for (number, x) in self.batches(images, binarisation) {
+            let mut rng = stream(self.seed, "refinement", number);
+            let refined = refinement.fit(&model.vae, &model.parameters, x.view(), &mut rng);
+            bounds.extend(self.bounds(model, number, x.view(), &refined));
+            progress.advance(x.nrows() as u64);
         }
-        estimates.into()
+        bounds.into()
     }
+
+    /// The bound of each image at given codes, the mean over samples that are the same for all codes.
+    fn bounds(
+        &self,
+        model: &SavedModel,
+        number: u64,
+        x: ArrayView2<'_, f32>,
+        codes: &Codes<f32>,
+    ) -> Array1<f64> {
+        let mut rng = stream(self.seed, "comparison", number);
+        bound_of(model, x, codes, &mut rng)
+    }
+}
+
+/// What is known of each image, of the same pixels.
+struct Compared {
+    bounds: Array1<f64>,
+    evidence: Array1<f64>,
+}
+
+/// The mean over images.
+fn tell(name: &str, each: &Array1<f64>, note: &str) -> Result<()> {
+    tell_estimate(name, Estimate::of(each.iter().copied())?, note)
+}
+
+fn tell_estimate(name: &str, estimate: Estimate, note: &str) -> Result<()> {
+    let (mean, error) = (estimate.mean, estimate.standard_error);
+    // So that the numbers stand below each other.
+    let width = 24 - name.chars().count();
+    let spread = match estimate.draws {
+        // One image has no spread.
+        1 => String::new(),
+        _ => format!(" ± {error:.3}"),
+    };
+    let line = format!("    {name}{mean:width$.3}{spread}  {note}");
+    say(line.trim_end())
 }
 
 /// The bound of each image at given codes, the mean over fresh samples.

@@ -12,7 +12,8 @@ pub const ACTIVE: f64 = 1e-2;
 /// The second derivative of the mean log-evidence (and of the mean bound at its best q) of a linear model at W = 0, along the
 /// unit vector that puts the eigenvector of λᵢ into one column of W: (λᵢ - σ²)/σ⁴, in nats per datum, for each λᵢ of S.
 ///
-/// Total collapse, W = 0, is a strict local maximum if and only if all are negative: σ² > λ₁.
+/// Total collapse, W = 0, is a strict local maximum if all are negative, and none if one is positive. In between, at σ² = λ₁,
+/// it still is one, by terms of fourth order.
 ///
 /// # Panics
 /// If σ² is not a finite number above 0.
@@ -21,7 +22,8 @@ pub fn collapse_curvatures(spectrum: &Eigen, noise_variance: f64) -> Array1<f64>
         noise_variance > 0.0 && noise_variance.is_finite(),
         "collapse_curvatures: expected a noise variance above 0, found {noise_variance}"
     );
-    (&spectrum.values - noise_variance) / noise_variance.powi(2)
+    // Not by σ⁴, which may leave the range of f64.
+    (&spectrum.values - noise_variance) / noise_variance / noise_variance
 }
 
 /// How much each unit of the latent is used.
@@ -107,6 +109,13 @@ impl Activity {
 }
 
 fn variance(x: ArrayView1<'_, f64>) -> f64 {
-    let mean = x.mean().unwrap_or(0.0);
-    x.mapv(|x| (x - mean).powi(2)).mean().unwrap_or(0.0)
+    // From the first on: the sum of the means themselves may overflow where they hardly differ.
+    let offsets = x.mapv(|mean| mean - x[0]);
+    let centre = offsets.sum() / x.len() as f64;
+    let squares = offsets.mapv(|offset| (offset - centre).powi(2)).sum() / x.len() as f64;
+    // ∞ - ∞, of means as far apart as the range of f64.
+    if squares.is_nan() {
+        return f64::INFINITY;
+    }
+    squares
 }

@@ -31,6 +31,11 @@ pub enum NoSpectrum {
         /// The entry there and the one in the mirrored place.
         found: [f64; 2],
     },
+    /// An eigenvalue is beyond the range of f64.
+    TooLarge {
+        /// The largest entry.
+        entry: f64,
+    },
 }
 
 impl fmt::Display for NoSpectrum {
@@ -50,6 +55,11 @@ impl fmt::Display for NoSpectrum {
                 f,
                 "expected a symmetric matrix, found {entry:e} at [{row}, {column}] and {mirrored:e} at [{column}, {row}]; \
                  take half of the sum with its transpose, if that is what is meant"
+            ),
+            Self::TooLarge { entry } => write!(
+                f,
+                "expected a matrix whose eigenvalues are below {:e}, found entries up to {entry:e}; take another unit",
+                f64::MAX
             ),
         }
     }
@@ -75,7 +85,8 @@ const SWEEPS: usize = 60;
 /// ```
 ///
 /// # Errors
-/// If an entry is not finite, or the matrix is not symmetric (to half of its digits; then ½(A + Aᵀ) is taken).
+/// If an entry is not finite, the matrix is not symmetric (to half of its digits; then ½(A + Aᵀ) is taken), or an eigenvalue
+/// overflows.
 ///
 /// # Panics
 /// If the matrix is not square.
@@ -86,17 +97,29 @@ pub fn symmetric_eigen(matrix: &Array2<f64>) -> Result<Eigen, NoSpectrum> {
         matrix.shape()
     );
     let scale = check(matrix)?;
-    let halves = matrix * 0.5;
+    // In units of a power of two, which rounds nothing: differences and products of entries then stay within range.
+    let unit = power_of_two(scale);
+    let halves = matrix * (0.5 / unit);
     let mut a = &halves + &halves.t();
     // Its rows are to become the eigenvectors: rows lie together in memory.
     let mut v = Array2::eye(a.nrows());
-    let floor = f64::EPSILON.powi(2) * scale;
+    let floor = f64::EPSILON.powi(2) * (scale / unit);
     for _ in 0..SWEEPS {
         if sweep(&mut a, &mut v, floor) == 0 {
             break;
         }
     }
-    Ok(sorted(a.diag().to_owned(), v))
+    let values = a.diag().mapv(|lambda| lambda * unit);
+    if values.iter().any(|lambda| lambda.is_infinite()) {
+        return Err(NoSpectrum::TooLarge { entry: scale });
+    }
+    Ok(sorted(values, v))
+}
+
+/// The largest power of two that is at most x, and not subnormal.
+fn power_of_two(x: f64) -> f64 {
+    const EXPONENT: u64 = 0x7ff << 52;
+    f64::from_bits(x.to_bits() & EXPONENT).max(f64::MIN_POSITIVE)
 }
 
 /// The largest entry of a matrix that has a spectrum.

@@ -8,8 +8,8 @@ use super::Vae;
 use crate::Scalar;
 use crate::autodiff::{Tape, Var};
 use crate::background::{BadData, LinearGaussian};
-use crate::distributions::DiagonalGaussian;
 use crate::distributions::noise::standard_normal;
+use crate::distributions::{DiagonalGaussian, standardise};
 use crate::nn::{Adam, Parameters};
 
 /// log p(x) - ELBO(q) in two parts, in nats; neither is negative.
@@ -33,8 +33,9 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
     pub fn gaps(&self, x: Var<'t, T>, q: &DiagonalGaussian<'t, T>) -> Result<Gaps<'t, T>, BadData> {
         let best = self.best_diagonal(x)?;
         let offset = q.mean - best.mean;
-        let seen = offset.matmul(self.weights.t()).square().sum_last();
-        let distance = seen * (-self.log_noise).exp() + offset.square().sum_last();
+        // In deviations before it is squared: 1/σ² overflows long before their ratio does.
+        let seen = standardise(offset.matmul(self.weights.t()), self.log_noise);
+        let distance = seen.square().sum_last() + offset.square().sum_last();
         let log_ratio = q.log_variance - best.log_variance;
         let spread = (log_ratio.expm1() - log_ratio).sum_last();
         Ok(Gaps {

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use crate::Scalar;
 use crate::autodiff::Var;
 use crate::background::{BadData, LinearGaussian};
-use crate::distributions::DiagonalGaussian;
+use crate::distributions::{DiagonalGaussian, standardise};
 use crate::kl;
 use crate::nn::{Bound, Initialisation, Model, Objective, ParameterId, Parameters};
 
@@ -22,7 +22,8 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
     /// If the shapes do not fit.
     pub fn elbo_diagonal(&self, x: Var<'t, T>, q: &DiagonalGaussian<'t, T>) -> Var<'t, T> {
         let columns = self.weights.square().sum_axes(&[0]);
-        let blur = (columns * q.log_variance.exp()).sum_last() * (-self.log_noise).exp();
+        // |W_j|² e^(s_j - log σ²), and 0 for a column of 0, however little noise there is.
+        let blur = standardise(columns, (self.log_noise - q.log_variance) * T::of(2.0)).sum_last();
         self.log_likelihood(x, q.mean) - blur * T::of(0.5) - kl::gaussian_standard(q)
     }
 

@@ -27,7 +27,8 @@ pub enum Drawing {
 }
 
 /// The variance of the estimate (N/M) Σ yᵢ, for the N terms of all data: N² s²/M (1 - M/N) without replacement, with
-/// s² = Σ (y - ȳ)²/(N-1), and N² v/M with replacement, with v = Σ (y - ȳ)²/N.
+/// s² = Σ (y - ȳ)²/(N-1), if all sets of M different data are equally likely, and N² v/M with replacement, with
+/// v = Σ (y - ȳ)²/N.
 ///
 /// # Panics
 /// If the batch is empty, or larger than the data and drawn without replacement.

@@ -4,7 +4,7 @@
 use std::f64::consts::TAU;
 use std::fmt;
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 
 use super::eigen::{Eigen, NoSpectrum, symmetric_eigen};
 use crate::Scalar;
@@ -122,14 +122,22 @@ impl Ppca {
     /// If there are no data, if one is not finite, if d >= D, or if the data vary in at most d directions.
     pub fn fit(data: ArrayView2<'_, f64>, latent: usize) -> Result<Self, PpcaError> {
         let (mean, covariance) = moments(data)?;
-        Self::from_covariance(mean, &covariance, latent)
+        Self::from_covariance(mean, &covariance, latent).map_err(|reason| match reason {
+            // A constant column has a variance by rounding.
+            PpcaError::Unbounded { latent, rank, .. } => PpcaError::Unbounded {
+                latent,
+                rank,
+                constant: constant_columns(data),
+            },
+            other => other,
+        })
     }
 
     /// The same from the mean of the data, of shape (D), and their covariance S of shape (D, D), divided by N (not N - 1).
     ///
     /// # Errors
-    /// If the mean or S is not finite, S is not symmetric or has an eigenvalue below 0, d >= D, or S has at most d eigenvalues
-    /// above 0.
+    /// If the mean or S is not finite, S is not symmetric or has an eigenvalue below -√ε λ₁ (one between that and 0 is taken for
+    /// 0, the rounding of a covariance), d >= D, or the eigenvalues after the first d have a mean of at most D ε λ₁.
     ///
     /// # Panics
     /// If the shapes do not fit.
@@ -234,6 +242,11 @@ fn moments(data: ArrayView2<'_, f64>) -> Result<(Array1<f64>, Array2<f64>), Ppca
     let centred = &data - &mean;
     let covariance = centred.t().dot(&centred) / data.nrows() as f64;
     Ok((mean, covariance))
+}
+
+fn constant_columns(data: ArrayView2<'_, f64>) -> usize {
+    let is_constant = |column: &ArrayView1<'_, f64>| column.iter().all(|&x| x == column[0]);
+    data.columns().into_iter().filter(is_constant).count()
 }
 
 fn spectrum(

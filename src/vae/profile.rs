@@ -31,6 +31,8 @@ pub enum NoProfile {
     },
     /// All errors are 0 (or their squares underflow) and so is the floor: the likelihood grows without bound.
     Unbounded,
+    /// The mean of the squared errors is beyond the range of f64.
+    TooLarge,
     /// The floor is negative, NaN or infinite.
     Floor(f64),
 }
@@ -51,6 +53,10 @@ impl fmt::Display for NoProfile {
                 f,
                 "expected errors that are not all 0, found only zeros: the likelihood grows without bound as σ² goes to 0; \
                  give σ² a floor above 0"
+            ),
+            Self::TooLarge => write!(
+                f,
+                "expected errors x - f whose squares have a mean, found that it overflows; take another unit of the data"
             ),
             Self::Floor(found) => write!(
                 f,
@@ -75,7 +81,8 @@ impl std::error::Error for NoProfile {}
 /// ```
 ///
 /// # Errors
-/// If there are no data, an error is not finite, all errors and the floor are 0, or the floor is no variance.
+/// If there are no data, an error is not finite or the mean of the squares overflows, all errors and the floor are 0, or the
+/// floor is no variance.
 ///
 /// # Panics
 /// If the shapes differ.
@@ -100,6 +107,9 @@ pub fn profile_noise(
         return Err(NoProfile::NotFinite { index, found });
     }
     let mean_square = errors.mapv(|e| e * e).mean().ok_or(NoProfile::Empty)?;
+    if mean_square.is_infinite() {
+        return Err(NoProfile::TooLarge);
+    }
     let variance = mean_square.max(floor);
     if variance == 0.0 {
         return Err(NoProfile::Unbounded);
@@ -113,7 +123,7 @@ pub fn profile_noise(
 }
 
 /// (1/N) Σ log N(x; f, σ²I) at σ² = SSE/ND, in nats per datum: -(D/2) [log 2π + 1 + log MSE], for x and f of shape (…, D),
-/// with the N data along all axes but the last. Of shape []; ∞ if every error is 0.
+/// with the N data along all axes but the last. Of shape []; ∞ if every error is 0, -∞ where a square overflows.
 ///
 /// Its derivative is that of the plain log-density at this σ²: f̄ = (x - f)/(N σ²).
 ///

@@ -53,7 +53,19 @@ impl LossScaling {
     /// a constant times -(E log p(x|z) - β KL).
     ///
     /// Where one term is averaged over a batch of M and the other is summed over it, pass M·D for D, or M·d for d.
+    ///
+    /// # Panics
+    /// If w is negative or not finite, or D or d is 0.
     pub fn beta(&self, dimensions: usize, latent: usize) -> f64 {
+        assert!(
+            self.weight >= 0.0 && self.weight.is_finite(),
+            "beta: expected a weight that is finite and not negative, found {}",
+            self.weight
+        );
+        assert!(
+            dimensions > 0 && latent > 0,
+            "beta: expected at least one dimension and one latent, found {dimensions} and {latent}"
+        );
         let (d_x, d_z) = (
             self.reconstruction.divisor(dimensions),
             self.divergence.divisor(latent),
@@ -65,11 +77,16 @@ impl LossScaling {
     /// The loss is a constant times -(E log N(x; f, σ²I) - KL), but for a summand.
     ///
     /// # Panics
-    /// If the factor is not a positive number.
+    /// If the factor or w is not a positive number, or as [`beta`](Self::beta) does.
     pub fn noise_variance(&self, factor: f64, dimensions: usize, latent: usize) -> f64 {
         assert!(
-            factor > 0.0,
+            factor > 0.0 && factor.is_finite(),
             "noise_variance: expected a factor above 0, found {factor}"
+        );
+        assert!(
+            self.weight > 0.0,
+            "noise_variance: expected a weight above 0, found {}",
+            self.weight
         );
         self.beta(dimensions, latent) / (2.0 * factor)
     }

@@ -10,7 +10,7 @@ use super::Codes;
 use crate::autodiff::Tape;
 use crate::background::BadData;
 use crate::distributions::noise::standard_normal;
-use crate::distributions::{Estimate, EstimateError};
+use crate::distributions::{Estimate, EstimateError, LogSum};
 use crate::kl;
 
 /// (1/N) Σ KL(q(z|xₙ) ‖ p) = KL(q̄ ‖ p) + I(n; z), with q̄ = (1/N) Σ q(z|xₙ), all in nats (Hoffman and Johnson, *ELBO surgery*,
@@ -41,12 +41,30 @@ pub enum NoSurgery {
         /// The number.
         found: f64,
     },
-    /// Quadrature over this many dimensions, or with codes so narrow, takes too many points.
+    /// A deviation e^(s/2) so far out of the range of f64 that not even its root lies within.
+    LogVariance {
+        /// Which datum.
+        datum: usize,
+        /// Which unit.
+        unit: usize,
+        /// s.
+        found: f64,
+    },
+    /// Quadrature is for one or two dimensions, and not for this many.
+    Dimensions(usize),
+    /// Quadrature with deviations so much smaller than the distances between the means takes too many points.
     TooManyPoints {
-        /// d.
-        dimensions: usize,
         /// As many points it would take.
         points: f64,
+    },
+    /// The narrowest deviation is so small beside the coordinates that f64 does not tell the points of a grid apart.
+    TooNarrow {
+        /// Which unit.
+        unit: usize,
+        /// The narrowest deviation.
+        deviation: f64,
+        /// The largest coordinate.
+        reach: f64,
     },
     /// Not a table of probabilities.
     NotATable(BadData),
@@ -63,10 +81,27 @@ impl fmt::Display for NoSurgery {
                 "expected means and log-variances that are finite, found {found} for unit {unit} of datum {datum}: did \
                  training diverge?"
             ),
-            Self::TooManyPoints { dimensions, points } => write!(
+            Self::LogVariance { datum, unit, found } => write!(
                 f,
-                "expected codes that a grid of at most {LARGEST:e} points resolves, found {dimensions} dimensions and \
-                 {points:.1e} points; use `Surgery::sampled`"
+                "expected log-variances between -{EXTREME} and {EXTREME}, found {found} for unit {unit} of datum {datum}"
+            ),
+            Self::Dimensions(found) => write!(
+                f,
+                "expected codes of one or two dimensions, found {found}; use `Surgery::sampled`"
+            ),
+            Self::TooManyPoints { points } => write!(
+                f,
+                "expected codes that a grid of at most {LARGEST:e} points resolves, found that it takes {points:.1e}; use \
+                 `Surgery::sampled`"
+            ),
+            Self::TooNarrow {
+                unit,
+                deviation,
+                reach,
+            } => write!(
+                f,
+                "expected deviations that a grid resolves, found {deviation:.1e} at coordinates up to {reach:.1e} in unit \
+                 {unit}; use `Surgery::sampled`"
             ),
             Self::NotATable(reason) => write!(f, "{reason}"),
             Self::Estimate(reason) => write!(f, "{reason}"),
@@ -94,6 +129,12 @@ const LARGEST: f64 = 4e6;
 /// Steps of a grid within the narrowest deviation, and deviations beyond the outermost mean.
 const STEPS: f64 = 8.0;
 const BEYOND: f64 = 10.0;
+
+/// The least step of a grid, in units of the last place of its largest coordinate.
+const FINEST: f64 = (1u64 << 20) as f64;
+
+/// Up to here e^(±s/4) is within the range of f64, with room for the distance of two means.
+const EXTREME: f64 = 2000.0;
 
 impl Surgery<f64> {
     /// For codes over K states: q(z|xₙ) in the rows of a table of shape (N, K), the prior of shape (K). Exact.
@@ -126,7 +167,8 @@ impl Surgery<f64> {
     /// of rounding as long as the codes' deviations are not much smaller than the distances between their means.
     ///
     /// # Errors
-    /// If there are no codes, a number is not finite, or the grid would be too large.
+    /// If there are no codes, a number is not finite, they have not one or two dimensions, or the grid would be too large or its
+    /// points too close to be told apart.
     pub fn exact(codes: &Codes<f64>) -> Result<Self, NoSurgery> {
         check(codes)?;
         let (points, volume) = grid(codes)?;
@@ -154,35 +196,37 @@ impl Surgery<f64> {
 
 impl Surgery<Estimate> {
     /// For Gaussian codes of any dimension and the prior N(0, I), from independent draws of a datum and its z; each costs a
-    /// sum over all N codes. The divergence is in closed form.
+    /// sum over all N codes. Drawn is the information alone: the divergence is in closed form, and the marginal is what is
+    /// left of it, with the same standard error.
     ///
     /// # Errors
-    /// If there are no codes, a number is not finite, or there are no draws.
+    /// If there are no codes, a number is not finite, a log-variance is beyond ±2000, or there are no draws.
     pub fn sampled(
         codes: &Codes<f64>,
         draws: usize,
         rng: &mut impl Rng,
     ) -> Result<Self, NoSurgery> {
         check(codes)?;
-        let mixture = Mixture::new(codes);
-        let (mut marginal, mut information) = (Vec::new(), Vec::new());
+        let pairs = Pairs::new(codes)?;
         let (n, d) = codes.means.dim();
-        for _ in 0..draws {
-            let datum = rng.random_range(0..n);
-            let tape = Tape::<f64>::new();
-            let noise = standard_normal(&tape, &[d], rng).value();
-            let z: Array1<f64> = (0..d)
-                .map(|u| codes.means[[datum, u]] + mixture.deviations[[datum, u]] * noise[u])
-                .collect();
-            let log_q = mixture.log_density(z.view());
-            marginal.push(log_q - log_prior(z.view()));
-            information.push(mixture.log_component(datum, z.view()) - log_q);
-        }
+        let tape = Tape::<f64>::new();
+        let noise = standard_normal(&tape, &[draws, d], rng).value();
+        let bound = (n as f64).ln();
+        // log q(z|xₙ) - log q̄(z) = log N - log Σ_m q(z|x_m)/q(z|xₙ).
+        let drawn = noise
+            .rows()
+            .into_iter()
+            .map(|noise| bound - pairs.log_sum_of_ratios(rng.random_range(0..n), noise));
+        let information = Estimate::of(drawn)?;
+        let divergence = mean_divergence(codes);
         Ok(Self {
-            divergence: mean_divergence(codes),
-            marginal: Estimate::of(marginal)?,
-            information: Estimate::of(information)?,
-            bound: mixture.log_count,
+            divergence,
+            marginal: Estimate {
+                mean: divergence - information.mean,
+                ..information
+            },
+            information,
+            bound,
         })
     }
 }
@@ -223,11 +267,58 @@ fn check(codes: &Codes<f64>) -> Result<(), NoSurgery> {
     Ok(())
 }
 
+/// The codes as they stand to each other, with what does not depend on the draw computed once.
+struct Pairs<'a> {
+    codes: &'a Codes<f64>,
+    /// e^(s/4) and its inverse: the deviation e^(s/2) itself may be out of range where the ratio of two is not.
+    roots: Array2<f64>,
+    inverses: Array2<f64>,
+}
+
+impl<'a> Pairs<'a> {
+    fn new(codes: &'a Codes<f64>) -> Result<Self, NoSurgery> {
+        let mut found = codes.log_variances.indexed_iter();
+        if let Some(((datum, unit), &found)) = found.find(|(_, s)| s.abs() > EXTREME) {
+            return Err(NoSurgery::LogVariance { datum, unit, found });
+        }
+        Ok(Self {
+            codes,
+            roots: codes.log_variances.mapv(|s| (0.25 * s).exp()),
+            inverses: codes.log_variances.mapv(|s| (-0.25 * s).exp()),
+        })
+    }
+
+    /// log Σ_m q(z|x_m)/q(z|xₙ) at z = μₙ + σₙ ε, never below 0: the m = n in it is 1.
+    fn log_sum_of_ratios(&self, n: usize, noise: ArrayView1<'_, f64>) -> f64 {
+        let mut sum = LogSum::default();
+        for m in 0..self.codes.means.nrows() {
+            sum.add(match m == n {
+                true => 0.0,
+                false => self.log_ratio(m, n, noise),
+            });
+        }
+        sum.value()
+    }
+
+    /// log q(z|x_m)/q(z|xₙ) = ½ Σ [sₙ - s_m + ε² - t²] at z = μₙ + σₙ ε, with t = (μₙ - μ_m + σₙ ε)/σ_m. Of the noise and
+    /// not of z, in which a narrow code would be lost beside its mean.
+    fn log_ratio(&self, m: usize, n: usize, noise: ArrayView1<'_, f64>) -> f64 {
+        let (mu, s) = (&self.codes.means, &self.codes.log_variances);
+        let terms = noise.iter().enumerate().map(|(u, &epsilon)| {
+            let (root, inverse) = (self.roots[[n, u]], self.inverses[[m, u]]);
+            let offset = (mu[[n, u]] - mu[[m, u]]) * inverse + root * inverse * root * epsilon;
+            let t = offset * inverse;
+            s[[n, u]] - s[[m, u]] + (epsilon - t) * (epsilon + t)
+        });
+        0.5 * terms.sum::<f64>()
+    }
+}
+
 fn log_prior(z: ArrayView1<'_, f64>) -> f64 {
     -0.5 * z.mapv(|z| z * z + TAU.ln()).sum()
 }
 
-/// q̄, with what does not depend on z computed once.
+/// q̄ for millions of points of a grid, which no tape is to hold; what does not depend on z is computed once.
 struct Mixture<'a> {
     means: &'a Array2<f64>,
     deviations: Array2<f64>,
@@ -255,49 +346,72 @@ impl<'a> Mixture<'a> {
 
     /// log q̄(z) = log (1/N) Σ q(z|xₙ).
     fn log_density(&self, z: ArrayView1<'_, f64>) -> f64 {
-        let logs: Vec<f64> = (0..self.constants.len())
-            .map(|n| self.log_component(n, z))
-            .collect();
-        let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let scaled: f64 = logs.iter().map(|l| (l - largest).exp()).sum();
-        largest + scaled.ln() - self.log_count
+        let mut sum = LogSum::default();
+        (0..self.constants.len()).for_each(|n| sum.add(self.log_component(n, z)));
+        sum.value() - self.log_count
     }
 }
 
 /// A grid that holds all of q̄, its points in rows, and the volume of a cell.
 fn grid(codes: &Codes<f64>) -> Result<(Array2<f64>, f64), NoSurgery> {
     let dimensions = codes.means.ncols();
-    let deviations = codes.log_variances.mapv(|s| (0.5 * s).exp());
-    let axes: Vec<(f64, f64, f64)> = (0..dimensions)
-        .map(|u| {
-            let (mu, sigma) = (codes.means.column(u), deviations.column(u));
-            let reach = |sign: f64| {
-                let ends = mu.iter().zip(sigma).map(|(m, s)| sign * m + BEYOND * s);
-                sign * ends.fold(f64::NEG_INFINITY, f64::max)
-            };
-            let step = sigma.fold(f64::INFINITY, |a, &b| a.min(b)) / STEPS;
-            let (low, high) = (reach(-1.0), reach(1.0));
-            (low, step, ((high - low) / step).ceil() + 1.0)
-        })
-        .collect();
-    let points: f64 = axes.iter().map(|(_, _, count)| count).product();
-    // NaN where a deviation underflowed to 0.
-    let resolved = points <= LARGEST;
-    if !resolved || !(1..=2).contains(&dimensions) {
-        return Err(NoSurgery::TooManyPoints { dimensions, points });
+    if !(1..=2).contains(&dimensions) {
+        return Err(NoSurgery::Dimensions(dimensions));
     }
-    let last = axes[dimensions - 1].2 as usize;
+    let axes: Vec<Points> = (0..dimensions)
+        .map(|unit| Points::of(codes, unit))
+        .collect::<Result<_, _>>()?;
+    let points: f64 = axes.iter().map(|axis| axis.count).product();
+    // NaN where a deviation overflowed.
+    let resolved = points <= LARGEST;
+    if !resolved {
+        return Err(NoSurgery::TooManyPoints { points });
+    }
+    let last = axes[dimensions - 1].count as usize;
     let at = |(i, u): (usize, usize)| {
         let index = if u + 1 == dimensions {
             i % last
         } else {
             i / last
         };
-        axes[u].0 + axes[u].1 * index as f64
+        axes[u].low + axes[u].step * index as f64
     };
-    let volume = axes.iter().map(|(_, step, _)| step).product();
+    let volume = axes.iter().map(|axis| axis.step).product();
     Ok((
         Array2::from_shape_fn((points as usize, dimensions), at),
         volume,
     ))
+}
+
+/// Evenly spaced points along one axis, by the narrowest deviation.
+struct Points {
+    low: f64,
+    step: f64,
+    count: f64,
+}
+
+impl Points {
+    fn of(codes: &Codes<f64>, unit: usize) -> Result<Self, NoSurgery> {
+        let mu = codes.means.column(unit);
+        let sigma = codes.log_variances.column(unit).mapv(|s| (0.5 * s).exp());
+        let end = |sign: f64| {
+            let ends = mu.iter().zip(&sigma).map(|(m, s)| sign * m + BEYOND * s);
+            sign * ends.fold(f64::NEG_INFINITY, f64::max)
+        };
+        let (low, high) = (end(-1.0), end(1.0));
+        let deviation = sigma.fold(f64::INFINITY, |a, &b| a.min(b));
+        let (step, reach) = (deviation / STEPS, low.abs().max(high.abs()));
+        if reach.is_finite() && step <= FINEST * f64::EPSILON * reach {
+            return Err(NoSurgery::TooNarrow {
+                unit,
+                deviation,
+                reach,
+            });
+        }
+        Ok(Self {
+            low,
+            step,
+            count: ((high - low) / step).ceil() + 1.0,
+        })
+    }
 }
