@@ -156,8 +156,15 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
         MultivariateGaussian::from_covariance(mean, covariance).map_err(reason)
     }
 
+    /// M = WᵀW + σ²I, of shape (d, d).
+    pub(crate) fn second_moments(&self) -> Var<'t, T> {
+        let (_, latents) = self.check();
+        let w = self.weights;
+        w.t().matmul(w) + self.identity(latents) * self.log_noise.exp()
+    }
+
     /// The Cholesky factor of M = WᵀW + σ²I, and M⁻¹Wᵀ(x - b), of shape (…, d).
-    fn solve(&self, x: Var<'t, T>) -> Result<(Var<'t, T>, Var<'t, T>), BadData> {
+    pub(crate) fn solve(&self, x: Var<'t, T>) -> Result<(Var<'t, T>, Var<'t, T>), BadData> {
         let (dimensions, latents) = self.check();
         self.check_noise()?;
         let shape = x.shape();
@@ -167,8 +174,7 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
             self.weights.shape()
         );
         let (w, rows) = (self.weights, shape[..shape.len() - 1].iter().product());
-        let m = w.t().matmul(w) + self.identity(latents) * self.log_noise.exp();
-        let l = m.cholesky()?;
+        let l = self.second_moments().cholesky()?;
         // Data lie in rows: each becomes a column to be solved for.
         let delta = (x - self.offset).reshape(&[rows, dimensions]);
         let projected = w.t().matmul(delta.t());

@@ -11,7 +11,6 @@ use elbo::distributions::noise::{standard_normal, stream};
 use elbo::train::evaluate;
 use elbo::vae::{Activity, Codes, Elbo, Evidence, Refinement, Surgery, unit_divergences};
 use ndarray::{Array1, Array2, ArrayView2};
-use rand::Rng;
 
 use super::model::SavedModel;
 use super::options::{Data, positive};
@@ -251,7 +250,20 @@ impl Evaluate {
         codes: &Codes<f32>,
     ) -> Array1<f64> {
         let mut rng = stream(self.seed, "comparison", number);
-        bound_of(model, x, codes, &mut rng)
+        let mut total = Array1::zeros(x.nrows());
+        let mut tape = Tape::new();
+        for _ in 0..COMPARED {
+            let p = model.parameters.bind_constant(&tape);
+            let noise = standard_normal(&tape, codes.means.shape(), &mut rng);
+            let elbo: Elbo<'_, f32> =
+                model
+                    .vae
+                    .elbo_of(&p, tape.constant(x), &codes.on(&tape), noise);
+            let each = elbo.value().value();
+            total.zip_mut_with(&each, |total, &bound| *total += f64::from(bound));
+            tape.reset();
+        }
+        total / COMPARED as f64
     }
 }
 
@@ -277,25 +289,4 @@ fn tell_estimate(name: &str, estimate: Estimate, note: &str) -> Result<()> {
     };
     let line = format!("    {name}{mean:width$.3}{spread}  {note}");
     say(line.trim_end())
-}
-
-/// The bound of each image at given codes, the mean over fresh samples.
-fn bound_of(
-    model: &SavedModel,
-    x: ArrayView2<'_, f32>,
-    codes: &Codes<f32>,
-    rng: &mut impl Rng,
-) -> Array1<f64> {
-    let mut total = Array1::zeros(x.nrows());
-    for _ in 0..COMPARED {
-        let tape = Tape::new();
-        let p = model.parameters.bind_constant(&tape);
-        let noise = standard_normal(&tape, codes.means.shape(), rng);
-        let elbo: Elbo<'_, f32> = model
-            .vae
-            .elbo_of(&p, tape.constant(x), &codes.on(&tape), noise);
-        let each = elbo.value().value();
-        total.zip_mut_with(&each, |total, &bound| *total += f64::from(bound));
-    }
-    total / COMPARED as f64
 }

@@ -168,7 +168,7 @@ fn newton_step(
     Some(vector(factor.solve_lower_transposed(half).value()))
 }
 
-fn vector(value: crate::autodiff::Value<f64>) -> Array1<f64> {
+pub(super) fn vector(value: crate::autodiff::Value<f64>) -> Array1<f64> {
     value.into_owned().into_dimensionality().expect("a vector")
 }
 

@@ -5,7 +5,8 @@ use std::fmt;
 use ndarray::Array1;
 
 use super::Nodes;
-use crate::autodiff::{Tape, Value, Var};
+use super::descent::vector;
+use crate::autodiff::{Tape, Var};
 
 /// A family of densities q_φ that can be sampled by moving noise.
 pub trait Family {
@@ -74,21 +75,7 @@ pub fn reverse_gradient_by_score(
     noise: &Nodes,
     log_p: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
 ) -> Result<Array1<f64>, NotFinite> {
-    let noise = noise.support();
-    let tape = Tape::new();
-    let phi = tape.variable(phi.clone());
-    // A sample does not move: only the density does.
-    let z = family
-        .sample(phi, tape.constant(noise.points().clone()))
-        .stop_gradient();
-    let log_q = family.log_density(phi, z);
-    let difference = (log_q - log_p(z)).stop_gradient();
-    check(difference, &noise)?;
-    let weights = tape.constant(noise.weights().clone());
-    Ok(vector(
-        tape.gradients((log_q * difference * weights).sum())
-            .wrt(phi),
-    ))
+    gradient(Road::Score, family, phi, noise, log_p)
 }
 
 /// ∇_φ E_ε[log q_φ(z) - log p(z)] with z = g_φ(ε), along the paths of the samples, over nodes of the noise, of shape (k)
@@ -105,16 +92,41 @@ pub fn reverse_gradient_by_path(
     noise: &Nodes,
     log_p: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
 ) -> Result<Array1<f64>, NotFinite> {
+    gradient(Road::Path, family, phi, noise, log_p)
+}
+
+/// By what a parameter moves the expectation.
+enum Road {
+    Score,
+    Path,
+}
+
+fn gradient(
+    road: Road,
+    family: &impl Family,
+    phi: &Array1<f64>,
+    noise: &Nodes,
+    log_p: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
+) -> Result<Array1<f64>, NotFinite> {
     let noise = noise.support();
     let tape = Tape::new();
     let phi = tape.variable(phi.clone());
-    let z = family.sample(phi, tape.constant(noise.points().clone()));
-    let difference = family.log_density(phi, z) - log_p(z);
+    let sample = family.sample(phi, tape.constant(noise.points().clone()));
+    let z = match road {
+        // A sample does not move: only the density does.
+        Road::Score => sample.stop_gradient(),
+        Road::Path => sample,
+    };
+    let log_q = family.log_density(phi, z);
+    let difference = log_q - log_p(z);
     check(difference, &noise)?;
+    let moved = match road {
+        Road::Score => log_q * difference.stop_gradient(),
+        Road::Path => difference,
+    };
     let weights = tape.constant(noise.weights().clone());
-    Ok(vector(
-        tape.gradients((difference * weights).sum()).wrt(phi),
-    ))
+    let gradient = tape.gradients((moved * weights).sum()).wrt(phi);
+    Ok(vector(gradient))
 }
 
 fn check(difference: Var<'_, f64>, noise: &Nodes) -> Result<(), NotFinite> {
@@ -129,8 +141,4 @@ fn check(difference: Var<'_, f64>, noise: &Nodes) -> Result<(), NotFinite> {
         Some(index) => Err(NotFinite(index)),
         None => Ok(()),
     }
-}
-
-fn vector(value: Value<f64>) -> Array1<f64> {
-    value.into_owned().into_dimensionality().expect("a vector")
 }

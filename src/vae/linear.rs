@@ -36,8 +36,9 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
     /// # Panics
     /// If the shapes do not fit.
     pub fn best_diagonal(&self, x: Var<'t, T>) -> Result<DiagonalGaussian<'t, T>, BadData> {
+        let (_, mean) = self.solve(x)?;
         Ok(DiagonalGaussian {
-            mean: self.posterior(x)?.mean(),
+            mean,
             log_variance: self.log_noise - self.second_moments().diagonal().ln(),
         })
     }
@@ -60,13 +61,6 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
         // M_jj = Σ_(k<j) L_jk² + L_jj² and |M| = Π L_jj²: no term is negative, and nothing cancels.
         let below = (l * l.tape().constant(below)).square().sum_last();
         Ok((below / l.diagonal().square()).ln_1p().sum() * T::of(0.5))
-    }
-
-    /// M = WᵀW + σ²I, of shape (d, d).
-    pub(super) fn second_moments(&self) -> Var<'t, T> {
-        let latents = self.weights.shape()[1];
-        let identity = self.weights.tape().constant(Array2::eye(latents));
-        self.weights.t().matmul(self.weights) + identity * self.log_noise.exp()
     }
 }
 

@@ -187,6 +187,10 @@ impl Mixture {
     /// # Panics
     /// If shapes do not fit.
     pub fn log_joint(&self, data: ArrayView2<f64>) -> Result<Array2<f64>, MixtureError> {
+        Ok(self.joint(data)?.log_joint)
+    }
+
+    fn joint(&self, data: ArrayView2<f64>) -> Result<Joint, MixtureError> {
         check_data(data)?;
         self.check(data.ncols())?;
         let mut log_joint =
@@ -209,16 +213,17 @@ impl Mixture {
             let log_density = gaussian.log_density(x).value();
             column.assign(&(&log_density + self.weights[k].ln()));
         }
-        match log_sums(&log_joint)
-            .indexed_iter()
-            .find(|(_, l)| !l.is_finite())
-        {
+        let log_densities = log_sums(&log_joint);
+        match log_densities.indexed_iter().find(|(_, l)| !l.is_finite()) {
             Some((datum, &found)) => Err(MixtureError::NotANumber {
                 what: "log-density of a datum that is too far from every component",
                 index: vec![datum],
                 found,
             }),
-            None => Ok(log_joint),
+            None => Ok(Joint {
+                log_joint,
+                log_densities,
+            }),
         }
     }
 
@@ -230,7 +235,7 @@ impl Mixture {
     /// # Panics
     /// If shapes do not fit.
     pub fn log_densities(&self, data: ArrayView2<f64>) -> Result<Array1<f64>, MixtureError> {
-        Ok(log_sums(&self.log_joint(data)?))
+        Ok(self.joint(data)?.log_densities)
     }
 
     /// p(k|x_n), of shape (n, K): the exact posterior, which is EM's q.
@@ -241,7 +246,7 @@ impl Mixture {
     /// # Panics
     /// If shapes do not fit.
     pub fn responsibilities(&self, data: ArrayView2<f64>) -> Result<Array2<f64>, MixtureError> {
-        Ok(posterior(&self.log_joint(data)?))
+        Ok(self.joint(data)?.posterior())
     }
 
     /// With the diagonals of its covariances alone, if only diagonal ones are to be chosen from.
@@ -317,25 +322,28 @@ pub fn em(
 ) -> Result<EmFit, MixtureError> {
     check_data(data)?;
     let start = start.restricted(covariances, data.ncols())?;
-    let mut log_joint = start.log_joint(data)?;
+    let mut joint = start.joint(data)?;
     let least_variances = least_variances(data);
     check_extent(&start, &least_variances, 0)?;
-    let mut log_densities = log_sums(&log_joint);
     let mut fit = EmFit {
         mixture: start,
-        log_likelihoods: vec![log_densities.sum()],
+        log_likelihoods: vec![joint.log_densities.sum()],
         bounds: Vec::new(),
         converged: false,
     };
     for step in 1..=stopping.steps {
-        let q = posterior(&log_joint);
+        let q = joint.posterior();
         fit.mixture = maximise(data, &q, fit.mixture, covariances);
         check_extent(&fit.mixture, &least_variances, step)?;
-        log_joint = fit.mixture.log_joint(data)?;
-        fit.bounds.push(lower_bound(&log_joint, &q));
-        let before = std::mem::replace(&mut log_densities, log_sums(&log_joint));
-        fit.log_likelihoods.push(log_densities.sum());
-        fit.converged = is_settled(&before, &log_densities, stopping.tolerance);
+        let next = fit.mixture.joint(data)?;
+        fit.bounds.push(lower_bound(&next.log_joint, &q));
+        fit.log_likelihoods.push(next.log_densities.sum());
+        fit.converged = is_settled(
+            &joint.log_densities,
+            &next.log_densities,
+            stopping.tolerance,
+        );
+        joint = next;
         if fit.converged {
             break;
         }
@@ -409,9 +417,18 @@ fn log_sums(log_joint: &Array2<f64>) -> Array1<f64> {
     })
 }
 
-fn posterior(log_joint: &Array2<f64>) -> Array2<f64> {
-    let evidence = log_sums(log_joint).insert_axis(Axis(1));
-    (log_joint - &evidence).mapv(f64::exp)
+/// log p(x_n, k), of shape (n, K), and log p(x_n), of shape (n).
+struct Joint {
+    log_joint: Array2<f64>,
+    log_densities: Array1<f64>,
+}
+
+impl Joint {
+    /// p(k|x_n), of shape (n, K).
+    fn posterior(&self) -> Array2<f64> {
+        let evidence = self.log_densities.view().insert_axis(Axis(1));
+        (&self.log_joint - &evidence).mapv(f64::exp)
+    }
 }
 
 /// The variances of the data, in each dimension, times (1e-8)², and at least the rounding of a mean, squared.
