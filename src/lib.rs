@@ -29,6 +29,9 @@
 
 pub mod autodiff;
 pub mod background;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod data;
 pub mod distributions;
 mod elementary;

@@ -1,12 +1,10 @@
 //! The command `elbo`: trains, evaluates and looks at variational autoencoders.
 
-mod cli;
-
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match cli::run() {
+    match elbo::cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // If nobody can be told, the exit code still tells: `eprintln!` would panic.

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
+use crate::autodiff::Tape;
+use crate::data::{Binarisation, Images};
+use crate::distributions::Estimate;
+use crate::distributions::noise::{standard_normal, stream};
+use crate::train::evaluate;
+use crate::vae::{Activity, Codes, Elbo, Evidence, Refinement, Surgery, unit_divergences};
 use anyhow::Result;
 use clap::Args;
-use elbo::autodiff::Tape;
-use elbo::data::{Binarisation, Images};
-use elbo::distributions::Estimate;
-use elbo::distributions::noise::{standard_normal, stream};
-use elbo::train::evaluate;
-use elbo::vae::{Activity, Codes, Elbo, Evidence, Refinement, Surgery, unit_divergences};
 use ndarray::{Array1, Array2, ArrayView2};
 
 use super::model::SavedModel;

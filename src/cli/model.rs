@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::data::{Binarisation, Dataset};
+use crate::distributions::noise::stream;
+use crate::nn::{Parameters, checkpoint};
+use crate::train::Settings;
+use crate::vae::{Architecture, Divergence, Likelihood, Vae};
 use anyhow::{Context, Result, ensure};
-use elbo::data::{Binarisation, Dataset};
-use elbo::distributions::noise::stream;
-use elbo::nn::{Parameters, checkpoint};
-use elbo::train::Settings;
-use elbo::vae::{Architecture, Divergence, Likelihood, Vae};
 use serde::{Deserialize, Serialize};
 
 use super::output::write_atomically;

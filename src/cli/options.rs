@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::data::Dataset;
 use anyhow::{Result, ensure};
 use clap::Args;
-use elbo::data::Dataset;
 
 use super::picture::Tiles;
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::data::Binarisation;
 use anyhow::Result;
 use clap::Args;
-use elbo::data::Binarisation;
 
 use super::model::{SavedModel, file_of};
 use super::options::{Data, Layout, positive};

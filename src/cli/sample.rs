@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::nn::{Parameters, checkpoint};
 use anyhow::Result;
 use clap::Args;
-use elbo::nn::{Parameters, checkpoint};
 
 use super::model::{SavedModel, file_of};
 use super::options::{Layout, positive};

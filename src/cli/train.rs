@@ -4,12 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::data::{Binarisation, Dataset};
+use crate::nn::Activation;
+use crate::train::{Average, Epoch, Event, Settings, Task, fit};
+use crate::vae::{Architecture, Divergence, Likelihood};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use elbo::data::{Binarisation, Dataset};
-use elbo::nn::Activation;
-use elbo::train::{Average, Epoch, Event, Settings, Task, fit};
-use elbo::vae::{Architecture, Divergence, Likelihood};
 
 use super::model::{Configuration, FILE, MAX_WIDTH, SavedModel};
 use super::options::{Data, positive, positive_real};

@@ -1,9 +1,9 @@
 //! What a trained model looks like: arrays of images, ready to be laid out.
 
+use crate::autodiff::{Tape, Var};
+use crate::data::{Binarisation, Images};
+use crate::distributions::noise::{standard_normal, stream};
 use anyhow::Result;
-use elbo::autodiff::{Tape, Var};
-use elbo::data::{Binarisation, Images};
-use elbo::distributions::noise::{standard_normal, stream};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, concatenate};
 
 use super::model::SavedModel;

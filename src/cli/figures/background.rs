@@ -1,8 +1,8 @@
 //! The figures of chapter 1, background.
 
-use elbo::background::Trials;
-use elbo::distributions::Estimate;
-use elbo::distributions::noise::stream;
+use crate::background::Trials;
+use crate::distributions::Estimate;
+use crate::distributions::noise::stream;
 use rand::Rng;
 use rand::rngs::StdRng;
 

@@ -1,8 +1,8 @@
 //! The figures of chapter 4, gradients.
 
-use elbo::autodiff::{Tape, Trace, Value};
-use elbo::distributions::noise::{standard_normal, stream};
-use elbo::gradients::{
+use crate::autodiff::{Tape, Trace, Value};
+use crate::distributions::noise::{standard_normal, stream};
+use crate::gradients::{
     Baseline, Draws, GaussianParameters, SquareVariances, pathwise_gradient, score_gradient,
     square_variances,
 };

@@ -2,8 +2,8 @@
 
 use std::f64::consts::{LN_2, TAU};
 
-use elbo::autodiff::{Tape, Var};
-use elbo::kl::{
+use crate::autodiff::{Tape, Var};
+use crate::kl::{
     Effort, Fit, Grid, Mixture, Moments, Shape, Target, mean_field, reverse_fit, reverse_minima,
     separation_of_own_minimum, starts,
 };
@@ -32,7 +32,7 @@ fn spaced(low: f64, high: f64, steps: u32) -> impl Iterator<Item = f64> {
 /// Two correlated dimensions of variance 1: the two best products of independent ones.
 fn mean_field_variance() -> Figure {
     let fits = |rho: f64| mean_field(&arr2(&[[1.0, rho], [rho, 1.0]])).expect("|ρ| < 1");
-    let curve = |of: fn(&elbo::kl::MeanField) -> f64| {
+    let curve = |of: fn(&crate::kl::MeanField) -> f64| {
         spaced(-0.99, 0.99, 198)
             .map(|rho| (rho, of(&fits(rho))))
             .collect()

@@ -1,11 +1,11 @@
 //! The figures of chapter 5, the variational autoencoder.
 
-use elbo::autodiff::Tape;
-use elbo::background::LinearGaussian;
-use elbo::distributions::DiagonalGaussian;
-use elbo::distributions::noise::{standard_normal, stream};
-use elbo::nn::{Adam, Parameters};
-use elbo::vae::{LinearVae, Ppca};
+use crate::autodiff::Tape;
+use crate::background::LinearGaussian;
+use crate::distributions::DiagonalGaussian;
+use crate::distributions::noise::{standard_normal, stream};
+use crate::nn::{Adam, Parameters};
+use crate::vae::{LinearVae, Ppca};
 use ndarray::{Array1, Array2, Ix2, arr0, arr1, arr2};
 
 use super::Figure;

@@ -1,8 +1,8 @@
 //! The figures of chapter 2, variational inference.
 
-use elbo::autodiff::Tape;
-use elbo::distributions::noise::{standard_normal, stream};
-use elbo::variational::{Covariances, Enumerated, GaussianTarget, Mixture, Stopping, em};
+use crate::autodiff::Tape;
+use crate::distributions::noise::{standard_normal, stream};
+use crate::variational::{Covariances, Enumerated, GaussianTarget, Mixture, Stopping, em};
 use ndarray::{Array1, Array2, ArrayView1, arr1, arr2, arr3};
 
 use super::Figure;
