@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match elbo::cli::run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // If nobody can be told, the exit code still tells: `eprintln!` would panic.
             let _ = writeln!(io::stderr(), "error: {}", one_line(&format!("{error:#}")));

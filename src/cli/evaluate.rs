@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::autodiff::Tape;
-use crate::data::{Binarisation, Images};
+use crate::data::{Binarisation, Pixels, Source};
 use crate::distributions::Estimate;
 use crate::distributions::noise::{standard_normal, stream};
 use crate::train::evaluate;
@@ -12,10 +12,10 @@ use anyhow::Result;
 use clap::Args;
 use ndarray::{Array1, Array2, ArrayView2};
 
-use super::model::SavedModel;
+use super::models::{DataCommand, ImageData};
 use super::options::{Data, positive};
 use super::progress::{Progress, say};
-use super::views;
+use super::views::{self, SavedVae};
 
 /// The ELBO and the importance-weighted log-likelihood of a saved model
 ///
@@ -31,7 +31,7 @@ use super::views;
 pub struct Evaluate {
     /// The folder of a training run, or its model.safetensors
     #[arg(value_name = "MODEL", default_value = "runs/vae")]
-    model: PathBuf,
+    pub model: PathBuf,
 
     #[command(flatten)]
     data: Data,
@@ -72,30 +72,30 @@ const DRAWS: usize = 5000;
 const COMPARED: usize = 100;
 
 impl Evaluate {
-    /// Prints the figures.
-    pub fn run(&self) -> Result<()> {
-        let model = SavedModel::load(&self.model)?;
-        let data = self.data.load()?;
-        model.accepts(&data)?;
-        let binarisation = model.binarisation(self.binarise);
+    /// Prints the figures of a VAE.
+    pub fn vae(&self, model: &SavedVae) -> Result<()> {
+        let binarisation = self.binarise.unwrap_or(model.configuration.data.binarise);
+        let data = ImageData::new(&self.data, binarisation).load()?;
+        model.configuration.accepts(&data)?;
         let (images, parameters) = (&data.test, &model.parameters);
         let mut rng = stream(self.seed, "evaluate", 0);
-        let average = evaluate(&model.vae, parameters, images, binarisation, &mut rng);
+        let metrics = evaluate(&model.model, parameters, images, &mut rng);
         say(&format!(
             "{}, {} test images, in nats per image:",
             data.name,
-            images.len()
+            count(images)
         ))?;
-        let term = |name| average.term(name).unwrap_or(f64::NAN);
-        say(&format!("  ELBO            {:10.3}", -average.loss))?;
+        let term = |name| metrics.term(name).unwrap_or(f64::NAN);
+        let bound = term("reconstruction") - term("kl");
+        say(&format!("  ELBO            {bound:10.3}"))?;
         say(&format!(
             "  reconstruction  {:10.3}",
             term("reconstruction")
         ))?;
         say(&format!("  KL              {:10.3}", term("kl")))?;
-        self.tell_codes(&model, images, binarisation)?;
+        self.tell_codes(model, images)?;
 
-        let found = self.compare(&model, images, binarisation);
+        let found = self.compare(model, images);
         let count = found.bounds.len();
         let legend = match count {
             // One image has no spread.
@@ -115,7 +115,7 @@ impl Evaluate {
         match self.refine {
             0 => Ok(()),
             _ => {
-                let refined = self.refined(&model, images, binarisation);
+                let refined = self.refined(model, images);
                 let how = format!("(gained by {} steps of search for each image)", self.refine);
                 tell("amortisation gap", &(refined - bounds), &how)
             }
@@ -123,15 +123,10 @@ impl Evaluate {
     }
 
     /// Active units, the KL of each, and what the KL is made of.
-    fn tell_codes(
-        &self,
-        model: &SavedModel,
-        images: &Images,
-        binarisation: Binarisation,
-    ) -> Result<()> {
-        let indices: Vec<usize> = (0..images.len().min(self.codes)).collect();
-        let x = views::batch(images, &indices, binarisation, self.seed);
-        let codes = Codes::of(&model.vae, &model.parameters, x.view());
+    fn tell_codes(&self, model: &SavedVae, images: &Pixels) -> Result<()> {
+        let indices: Vec<usize> = (0..count(images).min(self.codes)).collect();
+        let x = views::batch(images, &indices, self.seed);
+        let codes = Codes::of(&model.model, &model.parameters, x.view());
         let codes = Codes {
             means: codes.means.mapv(f64::from),
             log_variances: codes.log_variances.mapv(f64::from),
@@ -171,7 +166,7 @@ impl Evaluate {
             parts.divergence
         ))?;
         // What a part of the images shows, against all of them.
-        let (less, more) = match indices.len() < images.len() {
+        let (less, more) = match indices.len() < count(images) {
             true => ("(lower for all images)", "higher for all images; "),
             false => ("", ""),
         };
@@ -183,28 +178,27 @@ impl Evaluate {
     /// The images that log p(x) is told of, in batches of pixels: the same whenever it is asked.
     fn batches<'a>(
         &self,
-        images: &'a Images,
-        binarisation: Binarisation,
+        images: &'a Pixels,
     ) -> impl Iterator<Item = (u64, Array2<f32>)> + use<'a> {
-        let (seed, count) = (self.seed, images.len().min(self.images));
+        let (seed, count) = (self.seed, count(images).min(self.images));
         (0..count.div_ceil(BATCH)).map(move |number| {
             let indices: Vec<usize> = (number * BATCH..count.min((number + 1) * BATCH)).collect();
             let seed = seed.wrapping_add(number as u64);
-            let x = views::batch(images, &indices, binarisation, seed);
+            let x = views::batch(images, &indices, seed);
             (number as u64, x)
         })
     }
 
     /// The bound and log p(x) of each image.
-    fn compare(&self, model: &SavedModel, images: &Images, binarisation: Binarisation) -> Compared {
-        let progress = Progress::new(images.len().min(self.images) as u64);
+    fn compare(&self, model: &SavedVae, images: &Pixels) -> Compared {
+        let progress = Progress::new(count(images).min(self.images) as u64);
         progress.message(|| "log p(x)".to_owned());
         let estimate = Evidence {
             samples: self.samples,
         };
-        let (vae, parameters) = (&model.vae, &model.parameters);
+        let (vae, parameters) = (&model.model, &model.parameters);
         let (mut bounds, mut evidence) = (Vec::new(), Vec::new());
-        for (number, x) in self.batches(images, binarisation) {
+        for (number, x) in self.batches(images) {
             let encoded = Codes::of(vae, parameters, x.view());
             bounds.extend(self.bounds(model, number, x.view(), &encoded));
             let mut rng = stream(self.seed, "evidence", number);
@@ -218,23 +212,18 @@ impl Evaluate {
     }
 
     /// The bound of each image at the q that a search finds for it by itself.
-    fn refined(
-        &self,
-        model: &SavedModel,
-        images: &Images,
-        binarisation: Binarisation,
-    ) -> Array1<f64> {
+    fn refined(&self, model: &SavedVae, images: &Pixels) -> Array1<f64> {
         let refinement = Refinement {
             steps: self.refine,
             rate: 0.02,
             samples: 1,
         };
-        let progress = Progress::new(images.len().min(self.images) as u64);
+        let progress = Progress::new(count(images).min(self.images) as u64);
         progress.message(|| "the best q of each image".to_owned());
         let mut bounds = Vec::new();
-        for (number, x) in self.batches(images, binarisation) {
+        for (number, x) in self.batches(images) {
             let mut rng = stream(self.seed, "refinement", number);
-            let refined = refinement.fit(&model.vae, &model.parameters, x.view(), &mut rng);
+            let refined = refinement.fit(&model.model, &model.parameters, x.view(), &mut rng);
             bounds.extend(self.bounds(model, number, x.view(), &refined));
             progress.advance(x.nrows() as u64);
         }
@@ -244,7 +233,7 @@ impl Evaluate {
     /// The bound of each image at given codes, the mean over samples that are the same for all codes.
     fn bounds(
         &self,
-        model: &SavedModel,
+        model: &SavedVae,
         number: u64,
         x: ArrayView2<'_, f32>,
         codes: &Codes<f32>,
@@ -257,7 +246,7 @@ impl Evaluate {
             let noise = standard_normal(&tape, codes.means.shape(), &mut rng);
             let elbo: Elbo<'_, f32> =
                 model
-                    .vae
+                    .model
                     .elbo_of(&p, tape.constant(x), &codes.on(&tape), noise);
             let each = elbo.value().value();
             total.zip_mut_with(&each, |total, &bound| *total += f64::from(bound));
@@ -265,6 +254,11 @@ impl Evaluate {
         }
         total / COMPARED as f64
     }
+}
+
+/// How many images there are.
+fn count(images: &Pixels) -> usize {
+    Source::<f32>::len(images)
 }
 
 /// What is known of each image, of the same pixels.

@@ -2,7 +2,8 @@
 
 mod evaluate;
 mod figures;
-mod model;
+mod interrupt;
+pub mod models;
 mod options;
 mod output;
 mod picture;
@@ -11,15 +12,24 @@ mod progress;
 mod reconstruct;
 mod report;
 mod sample;
+mod shell;
 mod train;
 mod views;
 
-use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
 
-/// Variational autoencoders from scratch: train one, evaluate it, look at it.
+use anyhow::{Context, Result, ensure};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use models::{Entry, MODELS, entry, file_of, header};
+
+/// Autoencoders and variational autoencoders from scratch: train one, evaluate it, look at it.
 #[derive(Parser, Debug)]
 #[command(
+    name = "elbo",
     version,
     about,
     max_term_width = 100,
@@ -38,39 +48,192 @@ struct Cli {
     threads: Option<usize>,
 }
 
+/// Every command but `train`, whose own commands are the models.
 #[derive(Subcommand, Debug)]
 enum Command {
-    Train(train::Train),
+    /// List the models that can be trained
+    Models,
     Evaluate(evaluate::Evaluate),
     Sample(sample::Sample),
     Reconstruct(reconstruct::Reconstruct),
     Figures(figures::Figures),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
-/// Parses the arguments and runs the command that they name.
-pub fn run() -> Result<()> {
-    let cli = Cli::parse();
+/// Parses the arguments of the program and runs the command that they name.
+///
+/// # Errors
+/// With one line that says what was expected and what was found.
+pub fn run() -> Result<ExitCode> {
+    run_with(MODELS, std::env::args_os())
+}
+
+/// The same with models and arguments of the caller's choice; the first argument is the program's name.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    models: &[Entry],
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<ExitCode> {
+    let (arguments, named) = with_model(models, arguments.into_iter().collect());
+    let matches = command(models).get_matches_from(arguments);
     // This thread is one of them: handing work to others while it sleeps would wake two threads for every loop.
     rayon::ThreadPoolBuilder::new()
-        .num_threads(cli.threads.unwrap_or(0))
+        .num_threads(matches.get_one("threads").copied().unwrap_or(0))
         .use_current_thread()
         .build_global()
         .context("cannot start the threads")?;
-    match cli.command {
-        Command::Train(command) => command.run(),
-        Command::Evaluate(command) => command.run(),
-        Command::Sample(command) => command.run(),
-        Command::Reconstruct(command) => command.run(),
-        Command::Figures(command) => command.run(),
+    if let Some(("train", matches)) = matches.subcommand() {
+        return run_training(models, named, matches);
     }
+    match Cli::from_arg_matches(&matches)?.command {
+        Command::Models => list(models),
+        Command::Evaluate(command) => of_file(models, &command.model, |entry, bytes| {
+            (entry.evaluate)(bytes, &command)
+        }),
+        Command::Sample(command) => of_file(models, &command.model, |entry, bytes| {
+            (entry.sample)(bytes, &command)
+        }),
+        Command::Reconstruct(command) => of_file(models, &command.model, |entry, bytes| {
+            (entry.reconstruct)(bytes, &command)
+        }),
+        Command::Figures(command) => command.run(),
+        Command::Completions(command) => command.run(self::command(models)),
+        Command::Man(command) => command.run(self::command(models)),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The whole command line.
+fn command(models: &[Entry]) -> clap::Command {
+    let train = clap::Command::new("train")
+        .about("Train a model and leave a folder with its pictures, curves and weights")
+        .after_help(
+            "Without the name of a model, `elbo train` trains a VAE. `elbo train MODEL --help` lists a model's options.",
+        )
+        .subcommand_required(true)
+        .subcommand_value_name("MODEL")
+        .subcommand_help_heading("Models")
+        .disable_help_subcommand(true)
+        .args_override_self(true)
+        .display_order(0)
+        .subcommands(models.iter().map(|entry| {
+            // Each is a command of its own, which does not inherit this.
+            (entry.command)().args_override_self(true)
+        }));
+    Cli::command().subcommand(train)
+}
+
+/// `elbo train --epochs 3` is `elbo train vae --epochs 3`. Was a model named?
+fn with_model(models: &[Entry], mut arguments: Vec<OsString>) -> (Vec<OsString>, bool) {
+    let Some(train) = position_of_train(&arguments) else {
+        return (arguments, true);
+    };
+    let next = arguments.get(train + 1).and_then(|word| word.to_str());
+    // Any other word is a mistyped model, which clap explains.
+    if next.is_none_or(|word| word.starts_with('-')) {
+        arguments.insert(train + 1, models[0].name.into());
+        return (arguments, false);
+    }
+    (arguments, true)
+}
+
+/// Where the command `train` stands, if it is the command.
+fn position_of_train(arguments: &[OsString]) -> Option<usize> {
+    let mut words = arguments.iter().enumerate().skip(1);
+    while let Some((at, word)) = words.next() {
+        match word.to_str()? {
+            "train" => return Some(at),
+            "--threads" => drop(words.next()),
+            word if word.starts_with("--threads=") => {}
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn run_training(models: &[Entry], named: bool, matches: &ArgMatches) -> Result<ExitCode> {
+    let (name, matches) = matches.subcommand().expect("a model is required");
+    let Some((out, epochs)) = train::asks_to_resume(matches)? else {
+        return (entry(models, name)?.train)(matches);
+    };
+    let found = train::checkpoint_model(&out)?;
+    ensure!(
+        !named || found == name,
+        "the run in {} is of a model `{found}`, not `{name}`",
+        out.display()
+    );
+    (entry(models, &found)?.resume)(&out, epochs)
+}
+
+/// Does something with the model in a file or a folder.
+fn of_file(
+    models: &[Entry],
+    path: &Path,
+    run: impl FnOnce(&Entry, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let path = file_of(path);
+    let at = || path.display().to_string();
+    let bytes = fs::read(&path).with_context(|| match path.exists() {
+        true => format!("cannot read the model {}", at()),
+        false => format!(
+            "cannot read the model {}: train one first (elbo train), or name the folder of one",
+            at()
+        ),
+    })?;
+    let header = header(&bytes).with_context(at)?;
+    let entry = entry(models, &header.model).with_context(at)?;
+    // What goes wrong later has nothing to do with this file.
+    run(entry, &bytes)
+}
+
+/// `elbo models`.
+fn list(models: &[Entry]) -> Result<()> {
+    let width = models.iter().map(|entry| entry.name.len()).max();
+    let width = width.unwrap_or(0);
+    for entry in models {
+        progress::say(&format!("{:width$}  {}", entry.name, entry.about))?;
+        progress::say(&format!(
+            "{:width$}  notes: {}",
+            "",
+            entry.sections.join(", ")
+        ))?;
+    }
+    progress::say("\n`elbo train MODEL` trains one, `elbo train MODEL --help` lists its options.")
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
 
     #[test]
     fn the_arguments_are_consistent() {
-        super::Cli::command().debug_assert();
+        command(MODELS).debug_assert();
+    }
+
+    #[test]
+    fn a_vae_is_meant_where_no_model_is_named() {
+        let words = |text: &str| -> Vec<OsString> { text.split(' ').map(OsString::from).collect() };
+        for (typed, meant, named) in [
+            ("elbo train", "elbo train vae", false),
+            ("elbo train --epochs 3", "elbo train vae --epochs 3", false),
+            (
+                "elbo --threads 2 train -h",
+                "elbo --threads 2 train vae -h",
+                false,
+            ),
+            (
+                "elbo --threads=2 train",
+                "elbo --threads=2 train vae",
+                false,
+            ),
+            ("elbo train vae --beta 2", "elbo train vae --beta 2", true),
+            ("elbo train vea", "elbo train vea", true),
+            ("elbo sample train", "elbo sample train", true),
+        ] {
+            assert_eq!(with_model(MODELS, words(typed)), (words(meant), named));
+        }
     }
 }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use crate::data::Dataset;
 use anyhow::{Result, ensure};
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use super::picture::Tiles;
 
 /// Which images.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Debug, Clone, Serialize, Deserialize)]
 pub struct Data {
     /// Folder with the four IDX files of MNIST, Fashion-MNIST or EMNIST, gzipped or not (torchvision's folder
     /// will do); without it, the embedded 10,000 training and 2,000 test digits of MNIST
@@ -58,7 +59,7 @@ impl Layout {
 }
 
 /// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

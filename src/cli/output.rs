@@ -138,6 +138,36 @@ pub fn create_folder(path: &Path) -> Result<()> {
     })
 }
 
+/// A folder that may just have been made: it goes again when nothing came of the work and nothing is in it.
+pub struct Created {
+    made: Option<PathBuf>,
+}
+
+impl Created {
+    /// Creates a folder as [`create_folder`] does.
+    pub fn folder(path: &Path) -> Result<Self> {
+        let new = !path.exists();
+        create_folder(path)?;
+        Ok(Self {
+            made: new.then(|| path.to_path_buf()),
+        })
+    }
+
+    /// Something came of the work.
+    pub fn keep(mut self) {
+        self.made = None;
+    }
+}
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        if let Some(path) = &self.made {
+            // Only an empty folder can be removed so.
+            let _ = fs::remove_dir(path);
+        }
+    }
+}
+
 /// Hands `file` to `write`, and returns once everything is on the disk.
 fn fill(file: &mut File, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let mut buffered = BufWriter::new(&mut *file);

@@ -14,6 +14,11 @@ pub fn say(line: &str) -> Result<()> {
     }
 }
 
+/// Writes a line to stderr: something is wrong, but the work goes on. If nobody can be told, it goes on too.
+pub fn warn(line: &str) {
+    let _ = writeln!(io::stderr(), "warning: {line}");
+}
+
 /// A bar with a message, the time left, and lines above it.
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -49,9 +54,14 @@ impl Progress {
 
     /// A line that stays, above the bar.
     pub fn line(&self, line: &str) -> Result<()> {
+        self.suspend(|| say(line))
+    }
+
+    /// Does something else with the terminal, above the bar.
+    pub fn suspend<R>(&self, f: impl FnOnce() -> R) -> R {
         match &self.bar {
-            Some(bar) => bar.suspend(|| say(line)),
-            None => say(line),
+            Some(bar) => bar.suspend(f),
+            None => f(),
         }
     }
 

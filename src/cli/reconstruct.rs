@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use crate::data::Binarisation;
+use crate::data::{Binarisation, Source};
 use anyhow::Result;
 use clap::Args;
 
-use super::model::{SavedModel, file_of};
+use super::models::{DataCommand, ImageData, file_of};
 use super::options::{Data, Layout, positive};
 use super::output::{ensure_distinct, write_atomically};
 use super::progress::say;
-use super::views;
+use super::views::{self, SavedVae};
 
 /// Put images of the test set above their reconstructions
 ///
@@ -19,7 +19,7 @@ use super::views;
 pub struct Reconstruct {
     /// The folder of a training run, or its model.safetensors
     #[arg(value_name = "MODEL", default_value = "runs/vae")]
-    model: PathBuf,
+    pub model: PathBuf,
 
     #[command(flatten)]
     data: Data,
@@ -41,24 +41,18 @@ pub struct Reconstruct {
 }
 
 impl Reconstruct {
-    /// Writes the picture.
-    pub fn run(&self) -> Result<()> {
-        let model = SavedModel::load(&self.model)?;
+    /// Writes the picture of a VAE.
+    pub fn vae(&self, model: &SavedVae) -> Result<()> {
         ensure_distinct([&file_of(&self.model), &self.out])?;
-        let data = self.data.load()?;
-        model.accepts(&data)?;
-        let configuration = &model.configuration;
-        let shown: Vec<usize> = (0..data.test.len().min(self.count)).collect();
-        let binarisation = model.binarisation(self.binarise);
-        let x = views::batch(
-            &data.test,
-            &shown,
-            binarisation,
-            configuration.settings.seed,
-        );
-        let again = views::decode(&model, views::encode(&model, x.view()).view());
-        let above = self.layout.scale(views::tiles(&model, x.view())?);
-        let below = self.layout.scale(views::tiles(&model, again.view())?);
+        let binarisation = self.binarise.unwrap_or(model.configuration.data.binarise);
+        let data = ImageData::new(&self.data, binarisation).load()?;
+        model.configuration.accepts(&data)?;
+        let there = Source::<f32>::len(&data.test);
+        let shown: Vec<usize> = (0..there.min(self.count)).collect();
+        let x = views::batch(&data.test, &shown, model.configuration.settings.seed);
+        let again = views::decode(model, views::encode(model, x.view()).view());
+        let above = self.layout.scale(views::tiles(model, x.view())?);
+        let below = self.layout.scale(views::tiles(model, again.view())?);
         let png = above.above(&below, self.layout.columns)?.png()?;
         write_atomically(&self.out, |file| Ok(file.write_all(&png)?))?;
         say(&format!(

@@ -6,12 +6,12 @@ use crate::nn::{Parameters, checkpoint};
 use anyhow::Result;
 use clap::Args;
 
-use super::model::{SavedModel, file_of};
+use super::models::file_of;
 use super::options::{Layout, positive};
 use super::output::{Prepared, ensure_distinct, prepare};
 use super::picture::check_count;
 use super::progress::say;
-use super::views;
+use super::views::{self, SavedVae};
 
 /// Decode latents drawn from the prior into a picture
 ///
@@ -20,7 +20,7 @@ use super::views;
 pub struct Sample {
     /// The folder of a training run, or its model.safetensors
     #[arg(value_name = "MODEL", default_value = "runs/vae")]
-    model: PathBuf,
+    pub model: PathBuf,
 
     /// Where the picture goes
     #[arg(long, value_name = "FILE", default_value = "samples.png")]
@@ -44,17 +44,16 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Writes the picture.
-    pub fn run(&self) -> Result<()> {
-        let model = SavedModel::load(&self.model)?;
+    /// Writes the picture of a VAE.
+    pub fn vae(&self, model: &SavedVae) -> Result<()> {
         let source = file_of(&self.model);
         let files = [Some(&source), Some(&self.out), self.arrays.as_ref()];
         ensure_distinct(files.into_iter().flatten())?;
-        let configuration = &model.configuration;
-        check_count(self.count, (configuration.height, configuration.width))?;
-        let z = views::prior(&model, self.count, self.seed);
-        let mean = views::decode(&model, z.view());
-        let tiles = self.layout.scale(views::tiles(&model, mean.view())?);
+        let shape = model.configuration.shape;
+        check_count(self.count, (shape.height, shape.width))?;
+        let z = views::prior(model, self.count, self.seed);
+        let mean = views::decode(model, z.view());
+        let tiles = self.layout.scale(views::tiles(model, mean.view())?);
         let png = tiles.grid(self.layout.columns)?.png()?;
         // Both are complete before either has its name: a failure leaves neither.
         let mut files = vec![prepare(&self.out, |file| Ok(file.write_all(&png)?))?];

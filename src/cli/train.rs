@@ -1,42 +1,42 @@
-//! `elbo train`.
+//! `elbo train`: any model, from its first step or from a checkpoint on.
 
-use std::fs;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+mod folder;
+mod monitor;
 
-use crate::data::{Binarisation, Dataset};
-use crate::nn::Activation;
-use crate::train::{Average, Epoch, Event, Settings, Task, fit};
-use crate::vae::{Architecture, Divergence, Likelihood};
-use anyhow::{Context, Result, ensure};
-use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
 
-use super::model::{Configuration, FILE, MAX_WIDTH, SavedModel};
-use super::options::{Data, positive, positive_real};
-use super::output::{create_folder, write_atomically};
-use super::plot::{self, latent_scatter, training_curve};
-use super::progress::{Progress, say, spoken};
-use super::report::{Figure, Report, Table};
-use super::views;
+use anyhow::{Context, Result, bail, ensure};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-/// Train a VAE and leave a folder with its pictures, curves and weights
-///
-/// Without any option: a 784-400-20 VAE with a Bernoulli decoder on the embedded digits, in about a minute. Open
-/// `report.html` in the folder when it is done; it shows everything in one page.
+use super::interrupt::Interrupt;
+use super::models::{Configuration, DataCommand, FORMAT, LoadedData, ModelCommand, Training};
+use super::options::{positive, positive_real, quoted};
+use super::output::Created;
+use super::progress::{say, spoken};
+use crate::data::Source;
+use crate::nn::{Adam, Schedule};
+use crate::train::{EpochMetrics, Outcome, Run, Settings, Task, fit};
+
+use folder::Folder;
+pub use folder::checkpoint_model;
+use monitor::Monitor;
+
+/// The options that all models share.
 #[derive(Args, Debug)]
-pub struct Train {
-    #[command(flatten)]
-    data: Data,
-
-    /// Where the results go; made if it is not there, files of an earlier run are replaced
-    #[arg(long, value_name = "DIR", default_value = "runs/vae")]
+#[command(next_help_heading = "Training")]
+struct Options {
+    /// Where the results go; made if it is not there, the results of an earlier run are replaced
+    #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// Passes over the training images
+    /// Passes over the training data
     #[arg(long, value_name = "N", default_value = "60", value_parser = positive, allow_negative_numbers = true)]
     epochs: usize,
 
-    /// Images in a step
+    /// Data in a step
     #[arg(long, value_name = "N", default_value = "128", value_parser = positive, allow_negative_numbers = true)]
     batch: usize,
 
@@ -44,449 +44,299 @@ pub struct Train {
     #[arg(long, value_name = "RATE", default_value = "0.001", value_parser = positive_real, allow_negative_numbers = true)]
     rate: f64,
 
-    /// Determines the initial weights, the order of the images and all noise: the same seed gives the same bits
-    #[arg(long, value_name = "N", default_value = "1")]
+    /// Determines the initial weights, the order of the data and all noise: the same seed gives the same bits
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1",
+        allow_negative_numbers = true
+    )]
     seed: u64,
 
-    /// Widths of the encoder's hidden layers, from image to latent, with commas; the decoder's are the reverse.
-    /// `none` makes encoder and decoder linear
-    #[arg(long, value_name = "WIDTHS", default_value = "400", value_parser = widths)]
-    hidden: Widths,
+    /// Save the weights of the epoch with the lowest test loss, not those of the last one
+    #[arg(long)]
+    keep_best: bool,
 
-    /// Dimensions of the latent z (with 2, the report shows the latent plane)
-    #[arg(long, value_name = "N", default_value = "20", value_parser = positive, allow_negative_numbers = true)]
-    latent: usize,
+    /// Stop when the test loss has not fallen for so many epochs
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
+    patience: Option<usize>,
 
-    /// Function after each hidden layer: relu, tanh, sigmoid, softplus or identity
-    #[arg(long, value_name = "NAME", default_value = "relu")]
-    activation: Activation,
-
-    /// What the decoder's output means
-    #[arg(long, value_enum, default_value = "bernoulli")]
-    likelihood: LikelihoodName,
-
-    /// σ of `--likelihood gaussian`, in units of a pixel that runs from 0 to 1 [default: 0.1]
-    #[arg(long, value_name = "SIGMA", value_parser = deviation)]
-    deviation: Option<f64>,
-
-    /// What becomes of grey pixels: none (they stay grey), threshold (at one half), stochastic (drawn afresh each
-    /// epoch)
-    #[arg(long, value_name = "HOW", default_value = "none")]
-    binarise: Binarisation,
-
-    /// How the KL term is computed
-    #[arg(long, value_enum, default_value = "closed-form")]
-    kl: KlName,
-
-    /// Samples of z for each image
-    #[arg(long, value_name = "L", default_value = "1", value_parser = positive, allow_negative_numbers = true)]
-    samples: usize,
+    /// Go on with the run in the folder of `--out` from its last checkpoint, to the same bits as without the
+    /// interruption; all other options are those of that run, but `--epochs` may add to it
+    #[arg(long)]
+    resume: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LikelihoodName {
-    /// Coins: for black-and-white pixels, and by custom for grey ones
-    Bernoulli,
-    /// A Gaussian with the σ of `--deviation`
-    Gaussian,
-    /// A Gaussian with one σ, which is learnt
-    GaussianLearned,
+/// `elbo train NAME` with its options.
+pub fn command<M: ModelCommand>() -> Command {
+    let command = M::augment_args(Command::new(M::NAME)).next_help_heading("Data");
+    let command = Options::augment_args(M::Data::augment_args(command));
+    // After the options, whose own descriptions would take its place.
+    let command = command.about(M::ABOUT).long_about(format!(
+        "{}\n\n{}\n\nIn the notes: {}.",
+        M::ABOUT,
+        M::DETAILS,
+        M::SECTIONS.join(", ")
+    ));
+    let out = format!("runs/{}", M::NAME);
+    let command = command.mut_arg("out", |arg| arg.required(false).default_value(out));
+    M::DEFAULTS.iter().fold(command, |command, &(name, value)| {
+        command.mut_arg(name, |arg| arg.default_value(value))
+    })
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum KlName {
-    /// Exactly
-    ClosedForm,
-    /// At the same samples as the reconstruction term
-    MonteCarlo,
-}
-
-/// The widths of the hidden layers.
-#[derive(Clone, Debug)]
-struct Widths(Vec<usize>);
-
-fn widths(text: &str) -> Result<Widths> {
-    if text == "none" {
-        return Ok(Widths(Vec::new()));
-    }
-    let widths: Vec<usize> = text
-        .split(',')
-        .map(|width| positive(width.trim()))
-        .collect::<Result<_>>()
-        .context("expected a whole number from 1 up, several with commas (400,200), or none")?;
-    let widest = widths.iter().copied().max().unwrap_or(0);
-    ensure!(
-        widest <= MAX_WIDTH,
-        "a layer may be {MAX_WIDTH} wide, found {widest}"
-    );
-    Ok(Widths(widths))
-}
-
-/// Beyond these, the square of σ or of its inverse comes near the end of f32, and training cannot but diverge.
-fn deviation(text: &str) -> Result<f64> {
-    let sigma = positive_real(text)?;
-    ensure!(
-        (1e-6..=1e6).contains(&sigma),
-        "expected a number from 1e-6 to 1e6"
-    );
-    Ok(sigma)
-}
-
-impl Train {
-    /// Trains, and leaves everything in the folder.
-    pub fn run(&self) -> Result<()> {
-        ensure!(
-            self.samples <= MAX_WIDTH,
-            "--samples may be {MAX_WIDTH}, found {}",
-            self.samples
-        );
-        ensure!(
-            self.deviation.is_none() || matches!(self.likelihood, LikelihoodName::Gaussian),
-            "--deviation belongs to --likelihood gaussian only"
-        );
-        ensure!(
-            self.latent <= MAX_WIDTH,
-            "the latent may have {MAX_WIDTH} dimensions, found {}",
-            self.latent
-        );
-        let data = self.data.load()?;
-        ensure!(
-            data.train.dimensions() <= MAX_WIDTH,
-            "images may have {MAX_WIDTH} pixels, found {}x{}",
-            data.train.height(),
-            data.train.width()
-        );
-        let configuration = self.configuration(&data);
-        configuration.check_size()?;
-        // Before the work, not after it: nothing is lost to a folder that cannot be written.
-        create_folder(&self.out)?;
-        let mut model = SavedModel::fresh(configuration);
-        say(&introduction(&model, &data))?;
-
-        let started = Instant::now();
-        let epochs = self.fit(&mut model, &data)?;
-        let elapsed = started.elapsed();
-        self.leave(&model, &data, &epochs)?;
+/// Trains a new model.
+pub fn start<M: ModelCommand>(matches: &ArgMatches) -> Result<ExitCode> {
+    let common = Options::from_arg_matches(matches)?;
+    let options = M::from_arg_matches(matches)?;
+    let data_options = M::Data::from_arg_matches(matches)?;
+    let data = data_options.load()?;
+    let configuration = Configuration {
+        format: FORMAT,
+        model: M::NAME.to_owned(),
+        options,
+        settings: Settings {
+            epochs: common.epochs,
+            batch: common.batch,
+            rate: Schedule::constant(common.rate),
+            seed: common.seed,
+            keep_best: common.keep_best,
+            patience: common.patience,
+        },
+        data: data_options,
+        shape: data.shape.clone(),
+        data_name: data.name.clone(),
+        training_data: data.train.len(),
+        data_checksum: data.checksum,
+        command: typed::<M>(matches),
+        files: Vec::new(),
+    };
+    configuration.check()?;
+    // Before the work, not after it: nothing is lost to a folder that cannot be written.
+    let created = Created::folder(&common.out)?;
+    let folder = Folder::new(&common.out);
+    if let Some(epochs) = folder.unfinished() {
         say(&format!(
-            "\nTrained in {}. Open {} in a browser.",
-            spoken(elapsed),
-            self.out.join("report.html").display()
-        ))
+            "{} holds a run that stopped after {epochs} epochs. This one replaces it; `elbo train --resume --out {}` would go \
+             on with it.",
+            common.out.display(),
+            quoted(&common.out.display().to_string())
+        ))?;
     }
-
-    fn deviation(&self) -> f64 {
-        self.deviation.unwrap_or(0.1)
-    }
-
-    fn configuration(&self, data: &Dataset) -> Configuration {
-        let likelihood = match self.likelihood {
-            LikelihoodName::Bernoulli => Likelihood::Bernoulli,
-            LikelihoodName::Gaussian => Likelihood::Gaussian {
-                deviation: self.deviation(),
-            },
-            LikelihoodName::GaussianLearned => Likelihood::GaussianLearned,
-        };
-        let divergence = match self.kl {
-            KlName::ClosedForm => Divergence::ClosedForm,
-            KlName::MonteCarlo => Divergence::MonteCarlo,
-        };
-        let architecture = Architecture {
-            dimensions: data.train.dimensions(),
-            hidden: self.hidden.0.clone(),
-            latent: self.latent,
-            activation: self.activation,
-            likelihood,
-        };
-        let settings = Settings {
-            epochs: self.epochs,
-            batch: self.batch,
-            rate: self.rate,
-            seed: self.seed,
-            binarisation: self.binarise,
-        };
-        Configuration::new(architecture, (divergence, self.samples), settings, data)
-    }
-
-    fn fit(&self, model: &mut SavedModel, data: &Dataset) -> Result<Vec<Epoch>> {
-        let SavedModel {
-            configuration,
-            vae,
-            parameters,
-        } = model;
-        let steps = data.train.len().div_ceil(self.batch);
-        let progress = Progress::new(steps.saturating_mul(self.epochs) as u64);
-        progress.line(&heading())?;
-        let task = Task {
-            model: &*vae,
-            data,
-            settings: &configuration.settings,
-        };
-        let started = Instant::now();
-        let mut failure = None;
-        let epochs = fit(task, parameters, |event| match event {
-            Event::Step { epoch, average, .. } => {
-                progress.advance(1);
-                progress.message(|| format!("epoch {epoch}/{}: {}", self.epochs, brief(average)));
-            }
-            Event::Epoch(epoch) => {
-                let told = progress.line(&line(epoch, self.epochs, started.elapsed()));
-                failure = failure.take().or(told.err());
-            }
-        })?;
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(epochs),
-        }
-    }
-
-    /// Writes the weights first, the report last: whoever finds a report finds all of it.
-    fn leave(&self, model: &SavedModel, data: &Dataset, epochs: &[Epoch]) -> Result<()> {
-        // What can fail comes before anything is written.
-        let pictures = pictures(model, data)?;
-        let table = table(epochs);
-        let mut figures = vec![Figure::curve(training_curve(&curve(epochs)))];
-        model.save(&self.out.join(FILE))?;
-        self.write("metrics.csv", csv(&table).as_bytes())?;
-        self.write("elbo.svg", figures[0].content.bytes())?;
-        self.remove_stale(&pictures)?;
-        for (name, figure) in pictures {
-            self.write(name, figure.content.bytes())?;
-            figures.push(figure);
-        }
-        let report = Report {
-            title: format!("A variational autoencoder on {}", data.name),
-            summary: introduction(model, data),
-            command: self.command(),
-            figures,
-            results: results(epochs),
-            configuration: model.configuration.rows(),
-            epochs: table,
-        };
-        self.write("report.html", report.to_html().as_bytes())
-    }
-
-    /// Pictures that an earlier run left and this one does not make would be taken for this one's.
-    fn remove_stale(&self, made: &[(&str, Figure)]) -> Result<()> {
-        for name in ["interpolation.png", "manifold.png", "latent-plane.svg"] {
-            let path = self.out.join(name);
-            if path.exists() && made.iter().all(|(other, _)| *other != name) {
-                fs::remove_file(&path)
-                    .with_context(|| format!("cannot remove the old {}", path.display()))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        write_atomically(&self.out.join(name), |file| Ok(file.write_all(bytes)?))
-    }
-
-    /// The command that repeats this run, with every choice spelt out.
-    fn command(&self) -> String {
-        let hidden: Vec<String> = self.hidden.0.iter().map(usize::to_string).collect();
-        let hidden = if hidden.is_empty() {
-            "none".to_owned()
-        } else {
-            hidden.join(",")
-        };
-        let likelihood = match self.likelihood {
-            LikelihoodName::Bernoulli => "bernoulli".to_owned(),
-            LikelihoodName::Gaussian => format!("gaussian --deviation {}", self.deviation()),
-            LikelihoodName::GaussianLearned => "gaussian-learned".to_owned(),
-        };
-        let kl = match self.kl {
-            KlName::ClosedForm => "closed-form",
-            KlName::MonteCarlo => "monte-carlo",
-        };
-        let data = self.data.arguments().join(" ");
-        let words = [
-            "elbo train".to_owned(),
-            data,
-            format!(
-                "--epochs {} --batch {} --rate {}",
-                self.epochs, self.batch, self.rate
-            ),
-            format!(
-                "--seed {} --hidden {hidden} --latent {}",
-                self.seed, self.latent
-            ),
-            format!("--activation {} --likelihood {likelihood}", self.activation),
-            format!(
-                "--binarise {} --kl {kl} --samples {}",
-                self.binarise, self.samples
-            ),
-        ];
-        let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
-        words.join(" ")
-    }
+    let (_, parameters) = configuration.fresh();
+    let run = Run::new(parameters, optimiser(&configuration));
+    let code = train(configuration, run, data, &folder)?;
+    created.keep();
+    Ok(code)
 }
 
-fn introduction(model: &SavedModel, data: &Dataset) -> String {
-    format!(
-        "A {} VAE ({} decoder, {} weights) on {}: {} training and {} test images of {}x{} pixels.",
-        model.configuration.layers(),
-        model.vae.architecture().likelihood,
-        model.parameters.count(),
-        data.name,
-        data.train.len(),
-        data.test.len(),
-        data.train.height(),
-        data.train.width()
-    )
-}
-
-/// The pictures of a trained model, with their files' names.
-fn pictures(model: &SavedModel, data: &Dataset) -> Result<Vec<(&'static str, Figure)>> {
-    let configuration = &model.configuration;
-    let (seed, binarisation) = (
-        configuration.settings.seed,
-        configuration.settings.binarisation,
+/// Goes on with the run in a folder.
+pub fn resume<M: ModelCommand>(out: &Path, epochs: Option<usize>) -> Result<ExitCode> {
+    let folder = Folder::new(out);
+    let (run, mut configuration) = folder.read::<M>()?;
+    if let Some(epochs) = epochs {
+        ensure!(
+            epochs >= run.epochs.len(),
+            "--epochs {epochs} is less than the {} epochs that are done already",
+            run.epochs.len()
+        );
+        configuration.settings.epochs = epochs;
+        configuration.command = with_epochs(&configuration.command, epochs);
+    }
+    let data = configuration.data.load()?;
+    ensure!(
+        data.checksum == configuration.data_checksum && data.shape == configuration.shape,
+        "the run in {} was trained on other data than {} holds now: it cannot go on to the same result",
+        out.display(),
+        data.name
     );
-    let shown: Vec<usize> = (0..data.test.len().min(48)).collect();
-    let x = views::batch(&data.test, &shown, binarisation, seed);
-    let again = views::decode(model, views::encode(model, x.view()).view());
-    let samples = views::decode(model, views::prior(model, 120, seed).view());
-    let mut pictures = vec![
-        (
-            "samples.png",
-            Figure::samples(views::tiles(model, samples.view())?.grid(12)?.png()?),
-        ),
-        (
-            "reconstructions.png",
-            Figure::reconstructions(
-                views::tiles(model, x.view())?
-                    .above(&views::tiles(model, again.view())?, 12)?
-                    .png()?,
-            ),
-        ),
-    ];
-    if data.test.len() >= 2 {
-        let steps = 10;
-        let paths = views::interpolation(model, &data.test, binarisation, (8, steps));
-        let sheet = views::tiles(model, paths.view())?.paths(steps + 2)?;
-        pictures.push(("interpolation.png", Figure::interpolation(sheet.png()?)));
+    Created::folder(out)?.keep();
+    train(configuration, run, data, &folder)
+}
+
+/// What the words behind `elbo train` ask for, if it is to resume: the folder and the number of epochs.
+///
+/// # Errors
+/// If other options stand beside it: they are those of the run.
+pub fn asks_to_resume(matches: &ArgMatches) -> Result<Option<(PathBuf, Option<usize>)>> {
+    if !matches.get_flag("resume") {
+        return Ok(None);
     }
-    if configuration.architecture.latent == 2 {
-        let side = 20;
-        let plane = views::manifold(model, side);
-        let sheet = views::tiles(model, plane.view())?.manifold(side)?;
-        pictures.push(("manifold.png", Figure::manifold(sheet.png()?)));
-        if let Some(labels) = data.test.labels() {
-            let all: Vec<usize> = (0..data.test.len()).collect();
-            let x = views::batch(&data.test, &all, binarisation, seed);
-            let codes = views::encode(model, x.view());
-            let svg = latent_scatter(codes.view(), &labels.to_vec())?;
-            pictures.push(("latent-plane.svg", Figure::scatter(svg)));
+    let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    for id in matches.ids().map(|id| id.as_str()) {
+        // Groups that clap makes of argument structs have capitals; options have none.
+        let allowed = ["out", "epochs", "resume", "threads"].contains(&id);
+        if !allowed && typed(id) && !id.starts_with(char::is_uppercase) {
+            bail!(
+                "--resume goes on with the options of the run: leave out --{} (only --epochs may change)",
+                id.replace('_', "-")
+            );
         }
     }
-    Ok(pictures)
+    let out = matches.get_one::<PathBuf>("out").expect("has a default");
+    let epochs = matches.get_one::<usize>("epochs").copied();
+    Ok(Some((out.clone(), epochs.filter(|_| typed("epochs")))))
 }
 
-fn terms(average: &Average) -> plot::Terms {
-    plot::Terms {
-        reconstruction: average.term("reconstruction").unwrap_or(f64::NAN),
-        kl: average.term("kl").unwrap_or(f64::NAN),
+fn optimiser<M: ModelCommand>(configuration: &Configuration<M>) -> Adam<f32> {
+    Adam::new(configuration.settings.rate.at(0))
+}
+
+/// The command that repeats this run, with every choice spelt out.
+fn typed<M: ModelCommand>(matches: &ArgMatches) -> String {
+    let mut words = vec!["elbo train".to_owned(), M::NAME.to_owned()];
+    for argument in command::<M>().get_arguments() {
+        let id = argument.get_id().as_str();
+        let Some(long) = argument.get_long().filter(|_| id != "out") else {
+            continue;
+        };
+        if !argument.get_action().takes_values() {
+            if matches.get_flag(id) {
+                words.push(format!("--{long}"));
+            }
+        } else if let Some(values) = matches.get_raw(id) {
+            for value in values {
+                words.push(format!("--{long} {}", quoted(&value.to_string_lossy())));
+            }
+        }
     }
+    words.join(" ")
 }
 
-fn curve(epochs: &[Epoch]) -> Vec<plot::Epoch> {
-    let point = |epoch: &Epoch| plot::Epoch {
-        number: epoch.number,
-        train: terms(&epoch.train),
-        test: Some(terms(&epoch.test)),
-    };
-    epochs.iter().map(point).collect()
-}
-
-fn brief(average: &Average) -> String {
-    let terms = terms(average);
-    format!(
-        "ELBO {:.2} = {:.2} − {:.2}",
-        terms.elbo(),
-        terms.reconstruction,
-        terms.kl
-    )
-}
-
-fn heading() -> String {
-    format!(
-        "In nats per image, ELBO = reconstruction − KL.\n{:>9}  {:>28}  {:>28}",
-        "epoch", "training", "test"
-    )
-}
-
-fn line(epoch: &Epoch, epochs: usize, elapsed: Duration) -> String {
-    let three = |average: &Average| {
-        let terms = terms(average);
-        format!(
-            "{:9.2} = {:7.2} − {:6.2}",
-            terms.elbo(),
-            terms.reconstruction,
-            terms.kl
-        )
-    };
-    let left = elapsed.as_secs_f64() / epoch.number as f64 * (epochs - epoch.number) as f64;
-    let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
-    let left = if epoch.number == epochs {
-        String::new()
-    } else {
-        format!("  {} left", spoken(left))
-    };
-    format!(
-        "{:>9}  {}  {}{left}",
-        format!("{}/{epochs}", epoch.number),
-        three(&epoch.train),
-        three(&epoch.test)
-    )
-}
-
-fn table(epochs: &[Epoch]) -> Table {
-    let header = [
-        "epoch",
-        "train_elbo",
-        "train_reconstruction",
-        "train_kl",
-        "test_elbo",
-        "test_reconstruction",
-        "test_kl",
-    ];
-    let row = |epoch: &Epoch| {
-        let (train, test) = (terms(&epoch.train), terms(&epoch.test));
-        let numbers = [
-            train.elbo(),
-            train.reconstruction,
-            train.kl,
-            test.elbo(),
-            test.reconstruction,
-            test.kl,
-        ];
-        let mut row = vec![epoch.number.to_string()];
-        row.extend(numbers.map(|number| format!("{number:.4}")));
-        row
-    };
-    Table {
-        header: header.map(str::to_owned).into(),
-        rows: epochs.iter().map(row).collect(),
+/// The same command with another number of epochs.
+fn with_epochs(command: &str, epochs: usize) -> String {
+    let mut words: Vec<String> = command.split(' ').map(str::to_owned).collect();
+    if let Some(at) = words.iter().position(|word| word == "--epochs") {
+        words[at + 1] = epochs.to_string();
     }
+    words.join(" ")
 }
 
-/// Numbers and plain names only: nothing needs quoting.
-fn csv(table: &Table) -> String {
-    let lines = std::iter::once(&table.header).chain(&table.rows);
-    lines.map(|cells| cells.join(",") + "\n").collect()
-}
-
-fn results(epochs: &[Epoch]) -> Vec<(String, String)> {
-    let Some(last) = epochs.last() else {
-        return Vec::new();
+/// Trains from the state `run` on, with a checkpoint after every epoch, and leaves the results.
+fn train<M: ModelCommand>(
+    configuration: Configuration<M>,
+    mut run: Run<f32>,
+    data: LoadedData<M::Data>,
+    folder: &Folder<'_>,
+) -> Result<ExitCode> {
+    let (model, _) = configuration.fresh();
+    say(&introduction(&configuration, &run, &data))?;
+    let interrupt = Interrupt::listen()?;
+    let training = Training {
+        settings: &configuration.settings,
+        data: data.train.len(),
     };
-    let (train, test) = (terms(&last.train), terms(&last.test));
-    [
-        ("test ELBO", test.elbo()),
-        ("test reconstruction", test.reconstruction),
-        ("test KL", test.kl),
-        ("training ELBO", train.elbo()),
-    ]
-    .map(|(name, nats)| (name.to_owned(), format!("{nats:.2} nats per image")))
-    .into()
+    let mut monitor = Monitor::<M>::new(training, &run)?;
+    let task = Task {
+        model: &model,
+        train: &data.train,
+        test: &data.test,
+        settings: &configuration.settings,
+    };
+    let started = Instant::now();
+    let outcome = fit(&task, &mut run, |event| {
+        monitor.report(event, &interrupt, |run| {
+            folder.checkpoint(run, &configuration)
+        })
+    })?;
+    let mut unsaved = monitor.finish()?;
+    let elapsed = started.elapsed();
+
+    let mut epochs = run.epochs.clone();
+    let interrupted = match &outcome {
+        Outcome::Interrupted(partial) => {
+            epochs.extend(partial.clone());
+            unsaved = true;
+            true
+        }
+        Outcome::Finished | Outcome::StoppedEarly => false,
+    };
+    if unsaved {
+        folder.checkpoint(&run, &configuration)?;
+    }
+    folder.leave(&configuration, &run, &epochs, &data)?;
+    say(&ending::<M>(
+        &outcome,
+        &configuration,
+        &run,
+        folder,
+        elapsed,
+    ))?;
+    Ok(match interrupted {
+        true => interrupt.exit_code(),
+        false => ExitCode::SUCCESS,
+    })
+}
+
+fn introduction<M: ModelCommand>(
+    configuration: &Configuration<M>,
+    run: &Run<f32>,
+    data: &LoadedData<M::Data>,
+) -> String {
+    let continued = match (run.epochs.len(), run.step) {
+        (0, 0) => String::new(),
+        (epochs, 0) => format!("\nGoing on after epoch {epochs}."),
+        (epochs, step) => format!("\nGoing on after step {step} of epoch {}.", epochs + 1),
+    };
+    format!(
+        "{}{continued}",
+        summary(configuration, run.parameters.count(), data)
+    )
+}
+
+/// The sentence that says what is trained on what.
+fn summary<M: ModelCommand>(
+    configuration: &Configuration<M>,
+    weights: usize,
+    data: &LoadedData<M::Data>,
+) -> String {
+    format!(
+        "A {} with {weights} weights on {}: {}.",
+        configuration.options.describe(&configuration.shape),
+        data.name,
+        M::Data::describe(data)
+    )
+}
+
+/// The last line: what happened, and what to open.
+fn ending<M: ModelCommand>(
+    outcome: &Outcome,
+    configuration: &Configuration<M>,
+    run: &Run<f32>,
+    folder: &Folder<'_>,
+    elapsed: std::time::Duration,
+) -> String {
+    let report = folder.path().join("report.html");
+    let (time, epochs) = (spoken(elapsed), configuration.settings.epochs);
+    let kept = match &run.best {
+        Some(best) if best.parameters.is_some() => {
+            format!(" The weights are those of epoch {}, the best.", best.epoch)
+        }
+        _ => String::new(),
+    };
+    let what = match outcome {
+        Outcome::Finished => format!("Trained in {time}."),
+        Outcome::StoppedEarly => format!(
+            "Stopped after {time}: the test loss has not fallen since epoch {}.",
+            run.best.as_ref().map_or(0, |best| best.epoch)
+        ),
+        Outcome::Interrupted(partial) => {
+            let at = match partial {
+                Some(EpochMetrics { number, steps, .. }) => {
+                    format!("step {steps} of epoch {number}")
+                }
+                None => format!("epoch {}", run.epochs.len()),
+            };
+            format!(
+                "Interrupted after {at} of {epochs}. `elbo train --resume --out {}` goes on.",
+                quoted(&folder.path().display().to_string())
+            )
+        }
+    };
+    format!("\n{what}{kept} Open {} in a browser.", report.display())
+}
+
+/// Reads a file that must be there.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }

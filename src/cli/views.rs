@@ -1,38 +1,41 @@
 //! What a trained model looks like: arrays of images, ready to be laid out.
 
 use crate::autodiff::{Tape, Var};
-use crate::data::{Binarisation, Images};
+use crate::data::{Images, Pixels, Source};
 use crate::distributions::noise::{standard_normal, stream};
 use anyhow::Result;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, concatenate};
 
-use super::model::SavedModel;
+use super::models::{Saved, VaeCommand};
 use super::picture::Tiles;
 
+/// A trained VAE.
+pub type SavedVae = Saved<VaeCommand>;
+
 /// Images of the size that the model was trained on, to be laid out.
-pub fn tiles<'a>(model: &SavedModel, images: ArrayView2<'a, f32>) -> Result<Tiles<'a>> {
-    let configuration = &model.configuration;
-    Tiles::new(images, configuration.height, configuration.width)
+pub fn tiles<'a>(model: &SavedVae, images: ArrayView2<'a, f32>) -> Result<Tiles<'a>> {
+    let shape = model.configuration.shape;
+    Tiles::new(images, shape.height, shape.width)
 }
 
 /// E[x|z] for every row of z, as values in [0, 1].
-pub fn decode(model: &SavedModel, z: ArrayView2<'_, f32>) -> Array2<f32> {
+pub fn decode(model: &SavedVae, z: ArrayView2<'_, f32>) -> Array2<f32> {
     let tape = Tape::new();
     let p = model.parameters.bind_constant(&tape);
-    matrix(model.vae.decode(&p, tape.constant(z)).mean())
+    matrix(model.model.decode(&p, tape.constant(z)).mean())
 }
 
 /// The mean of q(z|x) for every row of x.
-pub fn encode(model: &SavedModel, x: ArrayView2<'_, f32>) -> Array2<f32> {
+pub fn encode(model: &SavedVae, x: ArrayView2<'_, f32>) -> Array2<f32> {
     let tape = Tape::new();
     let p = model.parameters.bind_constant(&tape);
-    matrix(model.vae.encode(&p, tape.constant(x)).mean)
+    matrix(model.model.encode(&p, tape.constant(x)).mean)
 }
 
 /// Latents drawn from the prior N(0, I).
-pub fn prior(model: &SavedModel, count: usize, seed: u64) -> Array2<f32> {
+pub fn prior(model: &SavedVae, count: usize, seed: u64) -> Array2<f32> {
     let tape = Tape::new();
-    let shape = [count, model.configuration.architecture.latent];
+    let shape = [count, model.model.architecture().latent];
     matrix(standard_normal(
         &tape,
         &shape,
@@ -41,26 +44,21 @@ pub fn prior(model: &SavedModel, count: usize, seed: u64) -> Array2<f32> {
 }
 
 /// Images as the model saw them in training.
-pub fn batch(
-    images: &Images,
-    indices: &[usize],
-    binarisation: Binarisation,
-    seed: u64,
-) -> Array2<f32> {
-    images.batch(indices, binarisation, &mut stream(seed, "view", 0))
+pub fn batch(pixels: &Pixels, indices: &[usize], seed: u64) -> Array2<f32> {
+    let tape = Tape::new();
+    let rng = &mut stream(seed, "view", 0);
+    matrix(pixels.batch(&tape, indices, rng).data)
 }
 
 /// Paths between pairs of test images: each from one image's mean code to the other's, in `steps` steps, with the two
 /// images themselves at the ends.
 pub fn interpolation(
-    model: &SavedModel,
-    images: &Images,
-    binarisation: Binarisation,
+    model: &SavedVae,
+    pixels: &Pixels,
     (pairs, steps): (usize, usize),
 ) -> Array2<f32> {
-    let ends = distinct_pairs(images, pairs);
-    let seed = model.configuration.settings.seed;
-    let x = batch(images, &ends, binarisation, seed);
+    let ends = distinct_pairs(&pixels.images, pairs);
+    let x = batch(pixels, &ends, model.configuration.settings.seed);
     let codes = encode(model, x.view());
     let latent = codes.ncols();
     let rows: Vec<Array2<f32>> = (0..ends.len() / 2)
@@ -100,7 +98,7 @@ fn distinct_pairs(images: &Images, pairs: usize) -> Vec<usize> {
 const REACH: f32 = 2.33;
 
 /// A plane of latents, decoded: `side` by `side`, evenly spaced, the first axis to the right, the second up.
-pub fn manifold(model: &SavedModel, side: usize) -> Array2<f32> {
+pub fn manifold(model: &SavedVae, side: usize) -> Array2<f32> {
     let at = |index: usize| REACH * (2.0 * index as f32 / (side.max(2) - 1) as f32 - 1.0);
     let z = Array2::from_shape_fn((side * side, 2), |(tile, axis)| match axis {
         0 => at(tile % side),

@@ -25,10 +25,12 @@ mod error;
 mod folder;
 pub mod idx;
 mod images;
+mod source;
 
 pub use binarisation::{Binarisation, UnknownBinarisation};
 pub use error::DataError;
 pub use images::Images;
+pub use source::{Pixels, Source};
 
 /// A named pair of image sets: one to train on, one to test on.
 ///

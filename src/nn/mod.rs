@@ -39,9 +39,11 @@ mod initialisation;
 mod model;
 mod optimiser;
 mod parameters;
+mod schedule;
 
 pub use dense::{Activation, Dense, Mlp, UnknownActivation, dense};
 pub use initialisation::Initialisation;
-pub use model::{Model, Objective};
+pub use model::{Batch, Model, Objective, Step};
 pub use optimiser::{Adam, Sgd};
 pub use parameters::{Bound, Mismatch, ParameterGradients, ParameterId, Parameters};
+pub use schedule::Schedule;

@@ -87,6 +87,24 @@ impl<T: Scalar> Adam<T> {
         self.rate = rate;
     }
 
+    /// How many steps it has taken.
+    pub fn steps(&self) -> usize {
+        self.steps as usize
+    }
+
+    /// m and v, each with one entry for every entry of every parameter: what a checkpoint holds. Empty before the first
+    /// step.
+    pub fn moments(&self) -> [&[Vec<T>]; 2] {
+        [&self.first, &self.second]
+    }
+
+    /// Puts back what [`steps`](Adam::steps) and [`moments`](Adam::moments) gave: the next step is the same as it would have
+    /// been then.
+    pub fn restore(&mut self, steps: usize, [first, second]: [Vec<Vec<T>>; 2]) {
+        self.steps = i32::try_from(steps).unwrap_or(i32::MAX);
+        (self.first, self.second) = (first, second);
+    }
+
     /// One step for every parameter.
     ///
     /// # Panics

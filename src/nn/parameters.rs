@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Index;
+use std::rc::Rc;
 
 use crate::Scalar;
 use crate::autodiff::{IntoValue, Lender, Tape, Value, Var};
@@ -10,11 +11,14 @@ use crate::autodiff::{IntoValue, Lender, Tape, Value, Var};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParameterId(usize);
 
-/// The learnable arrays of a model, in the order in which they were added, each with a name of its own.
+/// The arrays of a model, in the order in which they were added, each with a name of its own: parameters, which gradients
+/// change, and buffers, which the model itself changes from step to step (as PyTorch calls them: moving averages).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parameters<T: Scalar> {
-    names: Vec<String>,
+    names: Rc<Vec<String>>,
     values: Vec<Value<T>>,
+    /// Which are buffers.
+    buffers: Vec<bool>,
 }
 
 /// A parameter that cannot be set: no such name, or another shape.
@@ -65,13 +69,26 @@ impl<T: Scalar> Parameters<T> {
     /// # Panics
     /// If the name is taken.
     pub fn add(&mut self, name: impl Into<String>, value: impl IntoValue<T>) -> ParameterId {
-        let name = name.into();
+        self.push(name.into(), value.into_value(), false)
+    }
+
+    /// Adds an array that has no gradient: it is bound as a constant, and changes when an
+    /// [`Objective`](super::Objective) says so. It is saved with the parameters.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn add_buffer(&mut self, name: impl Into<String>, value: impl IntoValue<T>) -> ParameterId {
+        self.push(name.into(), value.into_value(), true)
+    }
+
+    fn push(&mut self, name: String, value: Value<T>, buffer: bool) -> ParameterId {
         assert!(
             !self.names.contains(&name),
             "there is already a parameter `{name}`"
         );
-        self.names.push(name);
-        self.values.push(value.into_value());
+        Rc::make_mut(&mut self.names).push(name);
+        self.values.push(value);
+        self.buffers.push(buffer);
         ParameterId(self.names.len() - 1)
     }
 
@@ -109,10 +126,22 @@ impl<T: Scalar> Parameters<T> {
         let Some(position) = self.names.iter().position(|other| other == name) else {
             return Err(Mismatch::Unknown { name: name.into() });
         };
-        let (old, value) = (&mut self.values[position], value.into_value());
+        self.replace(ParameterId(position), value.into_value())
+    }
+
+    /// Replaces a value by one of the same shape.
+    ///
+    /// # Errors
+    /// If its shape differs.
+    pub fn replace(
+        &mut self,
+        ParameterId(position): ParameterId,
+        value: Value<T>,
+    ) -> Result<(), Mismatch> {
+        let old = &mut self.values[position];
         if old.shape() != value.shape() {
             return Err(Mismatch::Shape {
-                name: name.into(),
+                name: self.names[position].clone(),
                 expected: old.shape().to_vec(),
                 found: value.shape().to_vec(),
             });
@@ -121,21 +150,21 @@ impl<T: Scalar> Parameters<T> {
         Ok(())
     }
 
-    /// Puts every parameter on a tape as a variable; shared, not copied.
+    /// Puts every parameter on a tape as a variable, every buffer as a constant; shared, not copied.
     pub fn bind<'t>(&self, tape: &'t Tape<T>) -> Bound<'t, T> {
-        self.on(tape, |value| tape.variable(value))
+        let put = |(value, &buffer): (&Value<T>, &bool)| match buffer {
+            true => tape.constant(value.clone()),
+            false => tape.variable(value.clone()),
+        };
+        let vars = self.values.iter().zip(&self.buffers).map(put).collect();
+        Bound { tape, vars }
     }
 
-    /// Puts every parameter on a tape as a constant, for evaluation: nothing behind it is recorded.
+    /// Puts all of them on a tape as constants, for evaluation: nothing behind them is recorded.
     pub fn bind_constant<'t>(&self, tape: &'t Tape<T>) -> Bound<'t, T> {
-        self.on(tape, |value| tape.constant(value))
-    }
-
-    fn on<'t>(&self, tape: &'t Tape<T>, put: impl Fn(Value<T>) -> Var<'t, T>) -> Bound<'t, T> {
-        Bound {
-            tape,
-            vars: self.values.iter().map(|value| put(value.clone())).collect(),
-        }
+        let values = self.values.iter();
+        let vars = values.map(|value| tape.constant(value.clone())).collect();
+        Bound { tape, vars }
     }
 
     /// Evaluates a loss and its gradients with respect to every parameter, and leaves the tape reset.
@@ -155,8 +184,13 @@ impl<T: Scalar> Parameters<T> {
             let (loss, told) = f(&bound);
             let mut gradients = tape.gradients(loss);
             let values = bound.vars.iter().map(|&var| gradients.take(var)).collect();
-            let lender = gradients.lender();
-            (told, ParameterGradients { values, lender })
+            let (names, lender) = (Rc::clone(&self.names), gradients.lender());
+            let gradients = ParameterGradients {
+                names,
+                values,
+                lender,
+            };
+            (told, gradients)
         };
         tape.reset();
         result
@@ -205,9 +239,10 @@ impl<'t, T: Scalar> Index<ParameterId> for Bound<'t, T> {
     }
 }
 
-/// One gradient for each parameter, in their order. Dropped, they go back to the tape, whose next step reuses them.
+/// One gradient for each array of [`Parameters`], in their order. Dropped, they go back to the tape, whose next step reuses them.
 #[derive(Clone, Debug)]
 pub struct ParameterGradients<T: Scalar> {
+    names: Rc<Vec<String>>,
     values: Vec<Value<T>>,
     lender: Lender<T>,
 }
@@ -221,9 +256,20 @@ impl<T: Scalar> Drop for ParameterGradients<T> {
 }
 
 impl<T: Scalar> ParameterGradients<T> {
-    /// The gradients, in the parameters' order.
+    /// The gradients, in the parameters' order; a buffer's is 0.
     pub fn values(&self) -> &[Value<T>] {
         &self.values
+    }
+
+    /// Names and gradients, in the parameters' order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value<T>)> {
+        self.names.iter().map(String::as_str).zip(&self.values)
+    }
+
+    /// The gradient with respect to the parameter of that name.
+    pub fn get(&self, name: &str) -> Option<&Value<T>> {
+        let position = self.names.iter().position(|other| other == name)?;
+        Some(&self.values[position])
     }
 }
 

@@ -1,81 +1,36 @@
-//! Epochs, batches, and the averages that are told about them.
+//! Epochs, batches, and what is reported about them.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
+use std::time::Instant;
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
+use super::{EpochMetrics, Metrics, Run, Settings};
 use crate::Scalar;
-use crate::autodiff::{Tape, Var};
-use crate::data::{Binarisation, Dataset, Images};
+use crate::autodiff::{Tape, Value, Var};
+use crate::data::Source;
 use crate::distributions::noise::stream;
-use crate::nn::{Adam, Bound, Model, Parameters};
+use crate::nn::{Bound, Model, ParameterId, Parameters, Step};
 use crate::threads::awake;
 
-/// How to train.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize))]
-pub struct Settings {
-    /// Passes over the training data.
-    pub epochs: usize,
-    /// Data in a step.
-    pub batch: usize,
-    /// Adam's learning rate.
-    pub rate: f64,
-    /// Determines everything random: initial weights, order of the data, noise.
-    pub seed: u64,
-    /// What becomes of grey pixels.
-    pub binarisation: Binarisation,
-}
-
-/// Means over data: the loss and each named term, in nats.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Average {
-    /// The mean loss.
-    pub loss: f64,
-    /// The mean of each term, in the model's order.
-    pub terms: Vec<(&'static str, f64)>,
-    data: usize,
-}
-
-impl Average {
-    /// The mean of the term of that name.
-    pub fn term(&self, name: &str) -> Option<f64> {
-        let found = self.terms.iter().find(|(other, _)| *other == name)?;
-        Some(found.1)
-    }
-
-    /// Takes in the means over `count` more data.
-    fn add(&mut self, count: usize, loss: f64, terms: &[(&'static str, f64)]) {
-        self.data += count;
-        let weight = count as f64 / self.data as f64;
-        self.loss += weight * (loss - self.loss);
-        if self.terms.is_empty() {
-            self.terms = terms.iter().map(|&(name, _)| (name, 0.0)).collect();
-        }
-        for ((_, mean), (_, value)) in self.terms.iter_mut().zip(terms) {
-            *mean += weight * (value - *mean);
-        }
-    }
-}
-
-/// What an epoch came to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Epoch {
-    /// From 1.
-    pub number: usize,
-    /// Over the training data, while the weights were changing.
-    pub train: Average,
-    /// Over the test data, with the weights at the epoch's end.
-    pub test: Average,
-    /// The time that its training steps took.
-    pub training_time: Duration,
-}
-
-/// What the loop tells while it runs.
+/// What is trained, on what, and how.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub struct Task<'a, M, S> {
+    /// The model.
+    pub model: &'a M,
+    /// The data to train on.
+    pub train: &'a S,
+    /// The held-out data.
+    pub test: &'a S,
+    /// How.
+    pub settings: &'a Settings,
+}
+
+/// What the loop reports while it runs.
+#[derive(Debug)]
+pub enum Event<'a, T: Scalar> {
     /// A step of an epoch is done.
     Step {
         /// From 1.
@@ -85,10 +40,32 @@ pub enum Event<'a> {
         /// In each epoch.
         steps: usize,
         /// Over the epoch so far.
-        average: &'a Average,
+        metrics: &'a Metrics,
     },
-    /// An epoch is done.
-    Epoch(&'a Epoch),
+    /// An epoch is done: the last one of `Run::epochs`. This is the moment for a checkpoint.
+    Epoch(&'a Run<T>),
+}
+
+/// How a training ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// After the last epoch.
+    Finished,
+    /// The test loss had not fallen for [`Settings::patience`] epochs.
+    StoppedEarly,
+    /// The callback asked for it: within an epoch, with what that came to so far, or at the end of one.
+    Interrupted(Option<EpochMetrics>),
+}
+
+/// Why there is no trained model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TrainError {
+    /// There are no training data.
+    NothingToTrainOn,
+    /// There are no test data.
+    NothingToTestOn,
+    /// The loss is no longer a number.
+    Diverged(Diverged),
 }
 
 /// The loss is no longer a number.
@@ -102,156 +79,191 @@ pub struct Diverged {
     pub loss: f64,
 }
 
-impl fmt::Display for Diverged {
+impl fmt::Display for TrainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "training diverged: the loss is {} at step {} of epoch {}; a smaller learning rate may help",
-            self.loss, self.step, self.epoch
-        )
+        match self {
+            Self::NothingToTrainOn => write!(f, "expected training data, found none"),
+            Self::NothingToTestOn => write!(f, "expected test data, found none"),
+            Self::Diverged(Diverged { epoch, step, loss }) => write!(
+                f,
+                "training diverged: the loss is {loss} at step {step} of epoch {epoch}; a smaller learning rate may help"
+            ),
+        }
     }
 }
 
-impl std::error::Error for Diverged {}
+impl std::error::Error for TrainError {}
 
-/// What is trained, on what, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct Task<'a, M> {
-    /// The model.
-    pub model: &'a M,
-    /// Training and test images.
-    pub data: &'a Dataset,
-    /// How.
-    pub settings: &'a Settings,
-}
-
-/// Trains with Adam, on the threads of the pool that it is called in ([`awake`]). The same seed gives the same bits: every epoch's order and noise come from streams of
-/// their own, and evaluation draws from others.
+/// Trains with Adam from the state `run` on, on the threads of the pool that it is called in ([`awake`]), and leaves in `run`
+/// the state after the last step.
+///
+/// The same seed gives the same bits, however often the training is interrupted (`on_event` answers
+/// [`ControlFlow::Break`]) and taken up again: the order of an epoch and the noise of a step come from streams of their own,
+/// and evaluation draws from others.
 ///
 /// # Errors
-/// If the loss becomes NaN or infinite, in training or on the test data; the parameters are then of no use.
+/// If there is nothing to train or to test on, or the loss becomes NaN or infinite, in training or on the test data; the
+/// parameters are then of no use.
 ///
 /// # Panics
-/// If the batch size is 0 or the images do not have the model's number of dimensions.
-pub fn fit<T: Scalar, M: Model<T>>(
-    task: Task<'_, M>,
-    parameters: &mut Parameters<T>,
-    tell: impl FnMut(Event<'_>),
-) -> Result<Vec<Epoch>, Diverged> {
-    awake(|| fit_awake(task, parameters, tell))
-}
-
-fn fit_awake<T: Scalar, M: Model<T>>(
-    task: Task<'_, M>,
-    parameters: &mut Parameters<T>,
-    mut tell: impl FnMut(Event<'_>),
-) -> Result<Vec<Epoch>, Diverged> {
-    let Task {
-        model,
-        data,
-        settings,
-    } = task;
-    let mut adam = Adam::new(settings.rate);
-    let mut tape = Tape::new();
-    let mut order: Vec<usize> = (0..data.train.len()).collect();
-    let mut epochs = Vec::new();
-    for number in 1..=settings.epochs {
-        let started = Instant::now();
-        order.shuffle(&mut stream(settings.seed, "order", number as u64));
-        let mut rng = stream(settings.seed, "noise", number as u64);
-        let mut train = Average::default();
-        let steps = order.len().div_ceil(settings.batch);
-        for (step, batch) in order.chunks(settings.batch).enumerate() {
-            let ((loss, terms), gradients) = parameters.value_and_gradients(&mut tape, |p| {
-                let (images, binarisation) = (&data.train, settings.binarisation);
-                step_on(model, p, images, batch, binarisation, &mut rng)
-            });
-            if !loss.is_finite() {
-                let (epoch, step) = (number, step + 1);
-                return Err(Diverged { epoch, step, loss });
-            }
-            adam.step(parameters, &gradients);
-            train.add(batch.len(), loss, &terms);
-            tell(Event::Step {
-                epoch: number,
-                step: step + 1,
-                steps,
-                average: &train,
-            });
-        }
-        let training_time = started.elapsed();
-        let mut rng = stream(settings.seed, "test", number as u64);
-        let test = evaluate(
-            model,
-            parameters,
-            &data.test,
-            settings.binarisation,
-            &mut rng,
-        );
-        // The loss of a step is that before the step: the last one's harm shows only here.
-        if !test.loss.is_finite() {
-            return Err(Diverged {
-                epoch: number,
-                step: steps,
-                loss: test.loss,
-            });
-        }
-        epochs.push(Epoch {
-            number,
-            train,
-            test,
-            training_time,
-        });
-        tell(Event::Epoch(epochs.last().expect("just pushed")));
+/// If the batch size is 0, or the data do not have the shape that the model wants.
+pub fn fit<T: Scalar, M: Model<T>, S: Source<T>>(
+    task: &Task<'_, M, S>,
+    run: &mut Run<T>,
+    on_event: impl FnMut(Event<'_, T>) -> ControlFlow<()>,
+) -> Result<Outcome, TrainError> {
+    if task.train.is_empty() {
+        return Err(TrainError::NothingToTrainOn);
     }
-    Ok(epochs)
+    if task.test.is_empty() {
+        return Err(TrainError::NothingToTestOn);
+    }
+    awake(|| fit_awake(task, run, on_event))
 }
 
-/// A model's objective averaged over images, without touching the parameters.
+fn fit_awake<T: Scalar, M: Model<T>, S: Source<T>>(
+    task: &Task<'_, M, S>,
+    run: &mut Run<T>,
+    mut on_event: impl FnMut(Event<'_, T>) -> ControlFlow<()>,
+) -> Result<Outcome, TrainError> {
+    let settings = task.settings;
+    let steps = task.train.len().div_ceil(settings.batch);
+    let mut tape = Tape::new();
+    while run.epochs.len() < settings.epochs {
+        if run.exhausted(settings.patience) {
+            return Ok(Outcome::StoppedEarly);
+        }
+        let number = run.epochs.len() + 1;
+        let started = Instant::now();
+        let mut order: Vec<usize> = (0..task.train.len()).collect();
+        order.shuffle(&mut stream(settings.seed, "order", number as u64));
+        for batch in order.chunks(settings.batch).skip(run.step) {
+            let so_far = (number - 1) * steps + run.step;
+            take_step(task, run, &mut tape, (so_far, batch)).map_err(|loss| {
+                let (epoch, step) = (number, run.step + 1);
+                TrainError::Diverged(Diverged { epoch, step, loss })
+            })?;
+            run.step += 1;
+            let event = Event::Step {
+                epoch: number,
+                step: run.step,
+                steps,
+                metrics: &run.running,
+            };
+            if on_event(event).is_break() && run.step < steps {
+                let epoch = measure(task, run, started)?;
+                return Ok(Outcome::Interrupted(Some(epoch)));
+            }
+        }
+        let epoch = measure(task, run, started)?;
+        run.close_epoch(epoch, settings.keep_best);
+        if on_event(Event::Epoch(run)).is_break() && number < settings.epochs {
+            return Ok(Outcome::Interrupted(None));
+        }
+    }
+    Ok(Outcome::Finished)
+}
+
+/// One step of training, on the data of these indices, with so many steps before it; or a loss that is no number.
+fn take_step<T: Scalar, M: Model<T>, S: Source<T>>(
+    task: &Task<'_, M, S>,
+    run: &mut Run<T>,
+    tape: &mut Tape<T>,
+    (so_far, indices): (usize, &[usize]),
+) -> Result<(), f64> {
+    let settings = task.settings;
+    let mut rng = stream(settings.seed, "noise", so_far as u64);
+    let (reported, gradients) = run.parameters.value_and_gradients(tape, |p| {
+        let mut step = Step {
+            number: so_far,
+            training: true,
+            rng: &mut rng,
+        };
+        objective_on(task.model, p, (task.train, indices), &mut step)
+    });
+    if !reported.loss.is_finite() {
+        return Err(reported.loss);
+    }
+    run.optimiser.set_rate(settings.rate.at(so_far));
+    run.optimiser.step(&mut run.parameters, &gradients);
+    for (id, value) in reported.buffers {
+        let replaced = run.parameters.replace(id, value);
+        replaced.expect("a buffer keeps its shape");
+    }
+    (run.running).add(indices.len(), reported.loss, &reported.terms);
+    Ok(())
+}
+
+/// What the epoch under way has come to.
+fn measure<T: Scalar, M: Model<T>, S: Source<T>>(
+    task: &Task<'_, M, S>,
+    run: &Run<T>,
+    started: Instant,
+) -> Result<EpochMetrics, TrainError> {
+    let training_time = started.elapsed();
+    let number = run.epochs.len() + 1;
+    let mut rng = stream(task.settings.seed, "test", number as u64);
+    let test = evaluate(task.model, &run.parameters, task.test, &mut rng);
+    // The loss of a step is that before the step: the last one's harm shows only here.
+    if !test.loss.is_finite() {
+        return Err(TrainError::Diverged(Diverged {
+            epoch: number,
+            step: run.step,
+            loss: test.loss,
+        }));
+    }
+    Ok(EpochMetrics {
+        number,
+        steps: run.step,
+        train: run.running.clone(),
+        test,
+        training_time,
+    })
+}
+
+/// A model's objective averaged over data, without touching the parameters; schedules are at their end.
 pub fn evaluate<T: Scalar, M: Model<T>>(
     model: &M,
     parameters: &Parameters<T>,
-    images: &Images,
-    binarisation: Binarisation,
+    data: &impl Source<T>,
     rng: &mut StdRng,
-) -> Average {
+) -> Metrics {
     let mut tape = Tape::new();
-    let mut average = Average::default();
-    let indices: Vec<usize> = (0..images.len()).collect();
+    let mut metrics = Metrics::default();
+    let indices: Vec<usize> = (0..data.len()).collect();
     for batch in indices.chunks(512) {
-        let (_, (loss, terms)) = step_on(
-            model,
-            &parameters.bind_constant(&tape),
-            images,
-            batch,
-            binarisation,
-            rng,
-        );
-        average.add(batch.len(), loss, &terms);
+        let p = parameters.bind_constant(&tape);
+        let (_, reported) = objective_on(model, &p, (data, batch), &mut Step::evaluation(rng));
+        metrics.add(batch.len(), reported.loss, &reported.terms);
         tape.reset();
     }
-    average
+    metrics
 }
 
-type Told = (f64, Vec<(&'static str, f64)>);
+/// What an objective comes to, off the tape.
+struct Reported<T: Scalar> {
+    loss: f64,
+    terms: Vec<(&'static str, f64)>,
+    buffers: Vec<(ParameterId, Value<T>)>,
+}
 
-/// The loss of a batch, as a handle and as numbers.
-fn step_on<'t, T: Scalar, M: Model<T>>(
+/// The loss of a batch, as a handle, and all of it as numbers.
+fn objective_on<'t, T: Scalar, M: Model<T>>(
     model: &M,
     p: &Bound<'t, T>,
-    images: &Images,
-    batch: &[usize],
-    binarisation: Binarisation,
-    rng: &mut StdRng,
-) -> (Var<'t, T>, Told) {
-    let tape = p.tape();
-    let mut x = tape.buffer(&[batch.len(), images.dimensions()]);
-    let view = x.view_mut().into_dimensionality().expect("a matrix");
-    images.batch_into(batch, binarisation, rng, view);
-    let objective = model.objective(p, tape.constant(x), rng);
+    (data, indices): (&impl Source<T>, &[usize]),
+    step: &mut Step<'_>,
+) -> (Var<'t, T>, Reported<T>) {
+    let batch = data.batch(p.tape(), indices, step.rng);
+    let objective = model.objective(p, &batch, step);
     let number = |var: Var<'t, T>| var.item().as_f64();
     let terms = (objective.terms.iter())
         .map(|&(name, var)| (name, number(var)))
         .collect();
-    (objective.loss, (number(objective.loss), terms))
+    let reported = Reported {
+        loss: number(objective.loss),
+        terms,
+        buffers: objective.buffers,
+    };
+    (objective.loss, reported)
 }

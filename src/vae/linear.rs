@@ -3,14 +3,13 @@
 
 use ndarray::{Array2, arr0};
 use rand::Rng;
-use rand::rngs::StdRng;
 
 use crate::Scalar;
 use crate::autodiff::Var;
 use crate::background::{BadData, LinearGaussian};
 use crate::distributions::{DiagonalGaussian, standardise};
 use crate::kl;
-use crate::nn::{Bound, Initialisation, Model, Objective, ParameterId, Parameters};
+use crate::nn::{Batch, Bound, Initialisation, Model, Objective, ParameterId, Parameters, Step};
 
 impl<'t, T: Scalar> LinearGaussian<'t, T> {
     /// The evidence lower bound of x of shape (…, D) for any q = N(m, diag e^s) with m of shape (…, d) and s that broadcasts
@@ -134,12 +133,15 @@ impl LinearVae {
 
 impl<T: Scalar> Model<T> for LinearVae {
     /// Minus the mean of the bound over the batch; there is no noise.
-    fn objective<'t>(&self, p: &Bound<'t, T>, x: Var<'t, T>, _: &mut StdRng) -> Objective<'t, T> {
+    fn objective<'t>(
+        &self,
+        p: &Bound<'t, T>,
+        batch: &Batch<'t, T>,
+        _: &mut Step<'_>,
+    ) -> Objective<'t, T> {
+        let x = batch.data;
         let elbo = self.elbo(p, x).mean();
         let kl = kl::gaussian_standard(&self.encode(p, x)).mean();
-        Objective {
-            loss: -elbo,
-            terms: vec![("reconstruction", elbo + kl), ("kl", kl)],
-        }
+        Objective::new(-elbo, vec![("reconstruction", elbo + kl), ("kl", kl)])
     }
 }

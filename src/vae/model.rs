@@ -10,7 +10,8 @@ use crate::distributions::noise::standard_normal;
 use crate::distributions::{Bernoulli, DiagonalGaussian};
 use crate::kl;
 use crate::nn::{
-    Activation, Bound, Initialisation, Mlp, Model, Objective, ParameterId, Parameters,
+    Activation, Batch, Bound, Initialisation, Mlp, Model, Objective, ParameterId, Parameters,
+    Schedule, Step,
 };
 
 /// p(x|z): what the decoder's output means.
@@ -102,6 +103,7 @@ pub struct Vae {
     log_variance: Option<ParameterId>,
     divergence: Divergence,
     samples: usize,
+    beta: Schedule,
 }
 
 /// The two terms of the bound, of shape (batch), in nats: ELBO = reconstruction - KL.
@@ -199,6 +201,7 @@ impl Vae {
             log_variance,
             divergence: Divergence::default(),
             samples: 1,
+            beta: Schedule::constant(1.0),
         }
     }
 
@@ -214,6 +217,13 @@ impl Vae {
     pub fn with_samples(self, samples: usize) -> Self {
         assert!(samples > 0, "the bound needs a sample for each datum");
         Self { samples, ..self }
+    }
+
+    /// With a weight β of the KL term in the training objective: other than 1 it is a β-VAE, rising from 0 a warm-up
+    /// ([notes](crate::vae#loss-scaling)). The bound itself does not change.
+    pub fn with_beta(self, beta: impl Into<Schedule>) -> Self {
+        let beta = beta.into();
+        Self { beta, ..self }
     }
 
     /// What it is made of.
@@ -319,19 +329,19 @@ impl Vae {
 }
 
 impl<T: Scalar> Model<T> for Vae {
-    /// Minus the mean of the bound over the batch.
+    /// β KL - reconstruction, the mean over the batch: for β = 1, minus the bound.
     fn objective<'t>(
         &self,
         p: &Bound<'t, T>,
-        x: Var<'t, T>,
-        rng: &mut rand::rngs::StdRng,
+        batch: &Batch<'t, T>,
+        step: &mut Step<'_>,
     ) -> Objective<'t, T> {
-        let noise = standard_normal(p.tape(), &self.noise_shape(x.shape()[0]), rng);
+        let x = batch.data;
+        let noise = standard_normal(p.tape(), &self.noise_shape(x.shape()[0]), step.rng);
         let elbo = self.elbo(p, x, noise);
         let (reconstruction, kl) = (elbo.reconstruction.mean(), elbo.kl.mean());
-        Objective {
-            loss: kl - reconstruction,
-            terms: vec![("reconstruction", reconstruction), ("kl", kl)],
-        }
+        let beta = T::of(self.beta.at(step.number));
+        let loss = kl * beta - reconstruction;
+        Objective::new(loss, vec![("reconstruction", reconstruction), ("kl", kl)])
     }
 }

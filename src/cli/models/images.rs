@@ -1,0 +1,100 @@
+//! Images as the data of a model.
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::{DataCommand, LoadedData};
+use crate::cli::options::Data;
+use crate::data::{Binarisation, Images, Pixels};
+
+/// No image has more pixels, and no layer is wider.
+pub const MAX_WIDTH: usize = 1 << 16;
+
+/// Which images, and what becomes of grey pixels.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct ImageData {
+    #[command(flatten)]
+    #[serde(flatten)]
+    data: Data,
+
+    /// What becomes of grey pixels: none (they stay grey), threshold (at one half), stochastic (drawn afresh each
+    /// epoch)
+    #[arg(long, value_name = "HOW", default_value = "none")]
+    pub binarise: Binarisation,
+}
+
+impl ImageData {
+    /// As in training, but for what the caller wants otherwise.
+    pub fn new(data: &Data, binarise: Binarisation) -> Self {
+        Self {
+            data: data.clone(),
+            binarise,
+        }
+    }
+}
+
+/// The size of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageShape {
+    /// In pixels.
+    pub height: usize,
+    /// In pixels.
+    pub width: usize,
+}
+
+impl ImageShape {
+    /// How many pixels an image has.
+    pub fn dimensions(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Refuses sizes that no model is built for.
+    ///
+    /// # Errors
+    /// If an image has no pixel or too many.
+    pub fn check(&self) -> Result<()> {
+        let Self { height, width } = self;
+        let pixels = height.checked_mul(*width);
+        ensure!(
+            pixels.is_some_and(|pixels| (1..=MAX_WIDTH).contains(&pixels)),
+            "images may have {MAX_WIDTH} pixels, found {height}x{width}"
+        );
+        Ok(())
+    }
+}
+
+impl DataCommand for ImageData {
+    type Shape = ImageShape;
+    type Source = Pixels;
+
+    fn load(&self) -> Result<LoadedData<Self>> {
+        let data = self.data.load()?;
+        let shape = ImageShape {
+            height: data.train.height(),
+            width: data.train.width(),
+        };
+        shape.check()?;
+        let mut checksum = flate2::Crc::new();
+        for images in [&data.train, &data.test] {
+            checksum.update(images.pixels().as_slice().expect("in standard layout"));
+        }
+        Ok(LoadedData {
+            name: data.name,
+            shape,
+            train: data.train.pixels_as(self.binarise),
+            test: data.test.pixels_as(self.binarise),
+            checksum: checksum.sum(),
+        })
+    }
+
+    fn describe(data: &LoadedData<Self>) -> String {
+        let count = |pixels: &Pixels| Images::len(&pixels.images);
+        let ImageShape { height, width } = data.shape;
+        format!(
+            "{} training and {} test images of {height}x{width} pixels",
+            count(&data.train),
+            count(&data.test)
+        )
+    }
+}

@@ -1,0 +1,220 @@
+//! The models at the command line: one file each, and one line in [`MODELS`].
+
+mod images;
+mod saved;
+mod vae;
+
+use std::fmt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{ArgMatches, Args, Command};
+use rand::rngs::StdRng;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::report::Figure;
+use super::{evaluate::Evaluate, reconstruct::Reconstruct, sample::Sample, train};
+use crate::data::Source;
+use crate::nn::{Model, Parameters};
+use crate::train::{EpochMetrics, Metrics, Settings};
+
+pub use images::{ImageData, ImageShape};
+pub use saved::{Configuration, FILE, FORMAT, Header, Saved, file_of, header};
+pub use vae::VaeCommand;
+
+/// Every model that the command line knows, in the order of the notes. The first is what `elbo train` trains.
+pub const MODELS: &[Entry] = &[Entry::of::<VaeCommand>()];
+
+/// A model at the command line: its options (by deriving [`Args`]), what they build, and what a person gets to see.
+pub trait ModelCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned {
+    /// What is typed after `elbo train`.
+    const NAME: &'static str;
+    /// What it is, in a line.
+    const ABOUT: &'static str;
+    /// What else `elbo train NAME --help` says.
+    const DETAILS: &'static str;
+    /// The sections of the notes that derive it.
+    const SECTIONS: &'static [&'static str];
+    /// Options common to all models whose defaults are others here: name and value.
+    const DEFAULTS: &'static [(&'static str, &'static str)] = &[];
+
+    /// What it is trained on.
+    type Data: DataCommand;
+    /// What the options build.
+    type Model: Model<f32>;
+
+    /// Refuses options that do not fit each other or the data: they may come from a damaged file.
+    ///
+    /// # Errors
+    /// With what was expected and what was found.
+    fn check(&self, shape: &ShapeOf<Self>, settings: &Settings) -> Result<()>;
+
+    /// The model, with fresh weights.
+    fn build(
+        &self,
+        shape: &ShapeOf<Self>,
+        settings: &Training<'_>,
+        parameters: &mut Parameters<f32>,
+        rng: &mut StdRng,
+    ) -> Self::Model;
+
+    /// A noun phrase: `784-400-20 VAE (Bernoulli decoder)`.
+    fn describe(&self, shape: &ShapeOf<Self>) -> String;
+
+    /// The choices as a person reads them: name and value.
+    fn rows(&self, shape: &ShapeOf<Self>) -> Vec<(String, String)>;
+
+    /// What the columns of the progress mean: a sentence.
+    fn legend() -> &'static str;
+
+    /// The means of an epoch in one line, always of the same width.
+    fn line(metrics: &Metrics) -> String;
+
+    /// The columns of the table, without `train_` or `test_`, and their values.
+    fn columns(metrics: &Metrics) -> Vec<(&'static str, f64)>;
+
+    /// The curve over the epochs, with the name of its file.
+    fn curve(epochs: &[EpochMetrics]) -> (&'static str, Figure);
+
+    /// Pictures of the trained model, with their files' names.
+    ///
+    /// # Errors
+    /// If a picture would be too large.
+    fn pictures(
+        saved: &Saved<Self>,
+        data: &LoadedData<Self::Data>,
+    ) -> Result<Vec<(String, Figure)>>;
+
+    /// `elbo evaluate`.
+    ///
+    /// # Errors
+    /// If the data cannot be read or do not fit.
+    fn evaluate(_: Saved<Self>, _: &Evaluate) -> Result<()> {
+        bail!(
+            "`elbo evaluate` does not know what to measure of a model `{}`",
+            Self::NAME
+        )
+    }
+
+    /// `elbo sample`.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    fn sample(_: Saved<Self>, _: &Sample) -> Result<()> {
+        bail!("a model `{}` has no prior to sample from", Self::NAME)
+    }
+
+    /// `elbo reconstruct`.
+    ///
+    /// # Errors
+    /// If the data cannot be read or do not fit, or a file cannot be written.
+    fn reconstruct(_: Saved<Self>, _: &Reconstruct) -> Result<()> {
+        bail!("a model `{}` does not reconstruct", Self::NAME)
+    }
+}
+
+/// Data at the command line: the options that choose them, and how they are read.
+pub trait DataCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned {
+    /// What a model must know of the data to be built: an image's height and width, say.
+    type Shape: Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned;
+    /// Where batches come from.
+    type Source: Source<f32>;
+
+    /// Reads or makes the data.
+    ///
+    /// # Errors
+    /// If a file cannot be read or holds something else.
+    fn load(&self) -> Result<LoadedData<Self>>;
+
+    /// A noun phrase: `10000 training and 2000 test images of 28x28 pixels`.
+    fn describe(data: &LoadedData<Self>) -> String;
+}
+
+/// Data that were read.
+pub struct LoadedData<D: DataCommand> {
+    /// What they are called.
+    pub name: String,
+    /// What a model must know of them.
+    pub shape: D::Shape,
+    /// To train on.
+    pub train: D::Source,
+    /// Held out.
+    pub test: D::Source,
+    /// Tells other data apart from these.
+    pub checksum: u32,
+}
+
+/// The shape of a model's data.
+pub type ShapeOf<M> = <<M as ModelCommand>::Data as DataCommand>::Shape;
+
+/// What of the training a model's schedules must know.
+#[derive(Clone, Copy, Debug)]
+pub struct Training<'a> {
+    /// How it is trained.
+    pub settings: &'a Settings,
+    /// Training data, of which an epoch takes each once.
+    pub data: usize,
+}
+
+impl Training<'_> {
+    /// Steps in an epoch.
+    pub fn steps(&self) -> usize {
+        self.data.div_ceil(self.settings.batch)
+    }
+}
+
+/// What the command line does with a model.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// What is typed after `elbo train`.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub about: &'static str,
+    /// The sections of the notes that derive it.
+    pub sections: &'static [&'static str],
+    /// `elbo train NAME` with its options.
+    pub command: fn() -> Command,
+    /// Trains a new one.
+    pub train: fn(&ArgMatches) -> Result<ExitCode>,
+    /// Goes on with the run in a folder; to so many epochs, if that is said.
+    pub resume: fn(&Path, Option<usize>) -> Result<ExitCode>,
+    /// Evaluates the model in these bytes of a file.
+    pub evaluate: fn(&[u8], &Evaluate) -> Result<()>,
+    /// Samples from it.
+    pub sample: fn(&[u8], &Sample) -> Result<()>,
+    /// Reconstructs with it.
+    pub reconstruct: fn(&[u8], &Reconstruct) -> Result<()>,
+}
+
+impl Entry {
+    /// The entry of a model.
+    pub const fn of<M: ModelCommand>() -> Self {
+        Self {
+            name: M::NAME,
+            about: M::ABOUT,
+            sections: M::SECTIONS,
+            command: train::command::<M>,
+            train: train::start::<M>,
+            resume: train::resume::<M>,
+            evaluate: |bytes, options| M::evaluate(Saved::read(bytes)?, options),
+            sample: |bytes, options| M::sample(Saved::read(bytes)?, options),
+            reconstruct: |bytes, options| M::reconstruct(Saved::read(bytes)?, options),
+        }
+    }
+}
+
+/// The model of this name.
+///
+/// # Errors
+/// If there is none.
+pub fn entry<'a>(models: &'a [Entry], name: &str) -> Result<&'a Entry> {
+    let Some(entry) = models.iter().find(|entry| entry.name == name) else {
+        let names: Vec<&str> = models.iter().map(|entry| entry.name).collect();
+        bail!(
+            "expected one of the models {}, found a model `{name}`",
+            names.join(", ")
+        );
+    };
+    Ok(entry)
+}

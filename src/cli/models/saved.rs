@@ -1,0 +1,170 @@
+//! A saved model: the weights and, in the same file, everything needed to use them again.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::{DataCommand, LoadedData, ModelCommand, ShapeOf, Training};
+use crate::distributions::noise::stream;
+use crate::nn::{Parameters, checkpoint};
+use crate::train::Settings;
+
+/// The name of the model's file in the folder that a training run leaves.
+pub const FILE: &str = "model.safetensors";
+
+/// Changes when an older reader would misunderstand the file.
+pub const FORMAT: u32 = 2;
+
+/// What is written beside the weights.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Configuration<M: ModelCommand> {
+    /// The version of this description.
+    pub format: u32,
+    /// Which model it is.
+    pub model: String,
+    /// Its options.
+    pub options: M,
+    /// How it was trained.
+    pub settings: Settings,
+    /// The options that chose the data.
+    pub data: M::Data,
+    /// What the model knows of the data.
+    pub shape: ShapeOf<M>,
+    /// What the data are called.
+    pub data_name: String,
+    /// How many there were to train on.
+    pub training_data: usize,
+    /// Tells other data apart from these.
+    pub data_checksum: u32,
+    /// The command that repeats the run.
+    pub command: String,
+    /// The files that belong to the same results.
+    pub files: Vec<String>,
+}
+
+/// What every description begins with, whatever the model.
+#[derive(Deserialize)]
+pub struct Header {
+    /// The version of the description.
+    pub format: u32,
+    /// Which model it is.
+    pub model: String,
+    /// The files that belong to the same results.
+    #[serde(default)]
+    pub files: Vec<String>,
+}
+
+/// What kind of model the bytes of a file hold.
+///
+/// # Errors
+/// If they are not a model of this version.
+pub fn header(bytes: &[u8]) -> Result<Header> {
+    let description = checkpoint::description(bytes)?;
+    let header: Header = serde_json::from_str(&description).context(
+        "expected a model that `elbo train` wrote, found another description (a checkpoint? `elbo train --resume` \
+         finishes it)",
+    )?;
+    ensure!(
+        header.format == FORMAT,
+        "expected format {FORMAT} of the model's description, found {}: it was written by another version",
+        header.format
+    );
+    Ok(header)
+}
+
+impl<M: ModelCommand> Configuration<M> {
+    /// What of the training the model's schedules must know.
+    pub fn training(&self) -> Training<'_> {
+        Training {
+            settings: &self.settings,
+            data: self.training_data,
+        }
+    }
+
+    /// The model with fresh weights.
+    pub fn fresh(&self) -> (M::Model, Parameters<f32>) {
+        let mut parameters = Parameters::new();
+        let mut rng = stream(self.settings.seed, "weights", 0);
+        let model = (self.options).build(&self.shape, &self.training(), &mut parameters, &mut rng);
+        (model, parameters)
+    }
+
+    /// A damaged description shall not end in a panic or an endless allocation.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            self.settings.batch > 0 && self.training_data > 0,
+            "a batch and the training data must not be empty"
+        );
+        self.options.check(&self.shape, &self.settings)
+    }
+
+    /// Checks that other data have the shape of those that the model was trained on.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub fn accepts(&self, data: &LoadedData<M::Data>) -> Result<()> {
+        ensure!(
+            data.shape == self.shape,
+            "the model was trained on {}, which are of another size than these: {}, {}",
+            self.data_name,
+            data.name,
+            M::Data::describe(data)
+        );
+        Ok(())
+    }
+}
+
+/// A model with its weights and their description.
+pub struct Saved<M: ModelCommand> {
+    /// What is known of it.
+    pub configuration: Configuration<M>,
+    /// Its structure.
+    pub model: M::Model,
+    /// Its weights.
+    pub parameters: Parameters<f32>,
+}
+
+impl<M: ModelCommand> Saved<M> {
+    /// The bytes of its file.
+    ///
+    /// # Errors
+    /// If the description cannot be written as text.
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        let description = serde_json::to_string(&self.configuration)?;
+        Ok(checkpoint::write(&self.parameters, &description))
+    }
+
+    /// Reads the bytes of its file.
+    ///
+    /// # Errors
+    /// If they are damaged or hold another model.
+    pub fn read(bytes: &[u8]) -> Result<Self> {
+        let description = checkpoint::description(bytes)?;
+        let configuration: Configuration<M> = serde_json::from_str(&description)
+            .context("expected a model that `elbo train` wrote, found another description")?;
+        configuration
+            .check()
+            .context("the model's description is damaged")?;
+        let (model, mut parameters) = configuration.fresh();
+        checkpoint::read(bytes, &mut parameters)?;
+        Ok(Self {
+            configuration,
+            model,
+            parameters,
+        })
+    }
+}
+
+/// The model's file: in a folder, the one that `elbo train` left there.
+pub fn file_of(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        path.join(FILE)
+    } else {
+        path.to_path_buf()
+    }
+}

@@ -1,0 +1,362 @@
+//! The VAE at the command line.
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+
+use super::images::MAX_WIDTH;
+use super::{ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training};
+use crate::cli::evaluate::Evaluate;
+use crate::cli::options::{positive, positive_real};
+use crate::cli::plot::{self, latent_scatter, training_curve};
+use crate::cli::reconstruct::Reconstruct;
+use crate::cli::report::Figure;
+use crate::cli::sample::Sample;
+use crate::cli::views;
+use crate::nn::{Activation, Parameters, Schedule};
+use crate::train::{EpochMetrics, Metrics, Settings};
+use crate::vae::{Architecture, Divergence, Likelihood, Vae};
+
+/// The options of a VAE.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[command(next_help_heading = "Model")]
+pub struct VaeCommand {
+    /// Widths of the encoder's hidden layers, from image to latent, with commas; the decoder's are the reverse.
+    /// `none` makes encoder and decoder linear
+    #[arg(long, value_name = "WIDTHS", default_value = "400", value_parser = widths)]
+    hidden: Widths,
+
+    /// Dimensions of the latent z (with 2, the report shows the latent plane)
+    #[arg(long, value_name = "N", default_value = "20", value_parser = positive, allow_negative_numbers = true)]
+    latent: usize,
+
+    /// Function after each hidden layer: relu, tanh, sigmoid, softplus or identity
+    #[arg(long, value_name = "NAME", default_value = "relu")]
+    activation: Activation,
+
+    /// What the decoder's output means
+    #[arg(long, value_enum, default_value = "bernoulli")]
+    likelihood: LikelihoodName,
+
+    /// σ of `--likelihood gaussian`, in units of a pixel that runs from 0 to 1 [default: 0.1]
+    #[arg(long, value_name = "SIGMA", value_parser = deviation)]
+    deviation: Option<f64>,
+
+    /// How the KL term is computed
+    #[arg(long, value_enum, default_value = "closed-form")]
+    kl: KlName,
+
+    /// Samples of z for each image
+    #[arg(long, value_name = "L", default_value = "1", value_parser = positive, allow_negative_numbers = true)]
+    samples: usize,
+
+    /// Weight β of the KL term in what is minimised; other than 1, it is no longer the bound
+    #[arg(long, value_name = "BETA", default_value = "1", value_parser = weight, allow_negative_numbers = true)]
+    beta: f64,
+
+    /// Let β rise from 0, on a straight line over so many epochs
+    #[arg(long, value_name = "EPOCHS", default_value = "0")]
+    warm_up: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum LikelihoodName {
+    /// Coins: for black-and-white pixels, and by custom for grey ones
+    Bernoulli,
+    /// A Gaussian with the σ of `--deviation`
+    Gaussian,
+    /// A Gaussian with one σ, which is learnt
+    GaussianLearned,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KlName {
+    /// Exactly
+    ClosedForm,
+    /// At the same samples as the reconstruction term
+    MonteCarlo,
+}
+
+/// The widths of the hidden layers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Widths(Vec<usize>);
+
+fn widths(text: &str) -> Result<Widths> {
+    if text == "none" {
+        return Ok(Widths(Vec::new()));
+    }
+    let widths: Vec<usize> = text
+        .split(',')
+        .map(|width| positive(width.trim()))
+        .collect::<Result<_>>()
+        .context("expected a whole number from 1 up, several with commas (400,200), or none")?;
+    Ok(Widths(widths))
+}
+
+/// Beyond these, the square of σ or of its inverse comes near the end of f32, and training cannot but diverge.
+fn deviation(text: &str) -> Result<f64> {
+    let sigma = positive_real(text)?;
+    ensure!(
+        (1e-6..=1e6).contains(&sigma),
+        "expected a number from 1e-6 to 1e6"
+    );
+    Ok(sigma)
+}
+
+fn weight(text: &str) -> Result<f64> {
+    let beta: f64 = text
+        .parse()
+        .map_err(|_| anyhow::anyhow!("expected a number from 0 to 1e6"))?;
+    ensure!(
+        (0.0..=1e6).contains(&beta),
+        "expected a number from 0 to 1e6"
+    );
+    Ok(beta)
+}
+
+impl VaeCommand {
+    fn likelihood(&self) -> Likelihood {
+        match self.likelihood {
+            LikelihoodName::Bernoulli => Likelihood::Bernoulli,
+            LikelihoodName::Gaussian => Likelihood::Gaussian {
+                deviation: self.deviation.unwrap_or(0.1),
+            },
+            LikelihoodName::GaussianLearned => Likelihood::GaussianLearned,
+        }
+    }
+
+    fn divergence(&self) -> Divergence {
+        match self.kl {
+            KlName::ClosedForm => Divergence::ClosedForm,
+            KlName::MonteCarlo => Divergence::MonteCarlo,
+        }
+    }
+
+    /// The widths from image to latent: `784-400-20`.
+    fn layers(&self, shape: &ImageShape) -> String {
+        let (pixels, hidden) = (shape.dimensions(), &self.hidden.0);
+        let widths = [&pixels].into_iter().chain(hidden).chain([&self.latent]);
+        widths.map(usize::to_string).collect::<Vec<_>>().join("-")
+    }
+
+    /// How many numbers the matrices of encoder and decoder hold; `None` if that is beyond counting.
+    fn weights(&self, dimensions: usize) -> Option<usize> {
+        let layers = |ends: [usize; 2]| -> Option<usize> {
+            let widths = [&ends[..1], self.hidden.0.as_slice(), &ends[1..]].concat();
+            (widths.windows(2)).try_fold(0usize, |total, pair| {
+                total.checked_add(pair[0].checked_mul(pair[1])?)
+            })
+        };
+        let up = layers([dimensions, self.latent])?;
+        layers([dimensions, self.latent.checked_mul(2)?])?.checked_add(up)
+    }
+
+    /// Checks that weights and intermediate results have a size that a machine can hold.
+    fn check_size(&self, dimensions: usize, batch: usize) -> Result<()> {
+        let weights = self.weights(dimensions).unwrap_or(usize::MAX);
+        ensure!(
+            weights <= MOST_WEIGHTS,
+            "layers of these widths have too many weights: the most is {MOST_WEIGHTS}"
+        );
+        let widest =
+            (self.hidden.0.iter().copied()).fold(dimensions.max(2 * self.latent), usize::max);
+        let rows = batch.max(TEST_BATCH);
+        let entries = rows
+            .checked_mul(self.samples)
+            .and_then(|rows| rows.checked_mul(widest));
+        ensure!(
+            entries.is_some_and(|entries| entries <= MOST_ENTRIES),
+            "{} samples of z for each of {rows} images in layers up to {widest} wide are too many at once: the most \
+             is {MOST_ENTRIES} numbers",
+            self.samples
+        );
+        Ok(())
+    }
+}
+
+/// No model has more weights: a gigabyte of them, of which training needs several.
+const MOST_WEIGHTS: usize = 1 << 28;
+
+/// No intermediate result has more entries.
+const MOST_ENTRIES: usize = 1 << 28;
+
+/// How many test images go through the model at once.
+const TEST_BATCH: usize = 512;
+
+impl ModelCommand for VaeCommand {
+    const NAME: &'static str = "vae";
+    const ABOUT: &'static str =
+        "Variational autoencoder: Gaussian codes, trained on the evidence lower bound";
+    const DETAILS: &'static str = "Without any option: a 784-400-20 VAE with a Bernoulli decoder on the embedded digits, in \
+        about a minute. Open `report.html` in the folder when it is done; it shows everything in one page.";
+    const SECTIONS: &'static [&'static str] =
+        &["vae-elbo", "bernoulli-logits", "kl-gaussian-standard"];
+
+    type Data = ImageData;
+    type Model = Vae;
+
+    fn check(&self, shape: &ImageShape, settings: &Settings) -> Result<()> {
+        shape.check()?;
+        ensure!(
+            self.deviation.is_none() || matches!(self.likelihood, LikelihoodName::Gaussian),
+            "--deviation belongs to --likelihood gaussian only"
+        );
+        // Once more: they may come from a file.
+        ensure!(
+            self.deviation
+                .is_none_or(|sigma| (1e-6..=1e6).contains(&sigma))
+                && (0.0..=1e6).contains(&self.beta),
+            "expected a deviation from 1e-6 to 1e6 and a beta from 0 to 1e6"
+        );
+        let widths = self.hidden.0.iter().chain([&self.latent, &self.samples]);
+        for width in widths {
+            ensure!(
+                (1..=MAX_WIDTH).contains(width),
+                "layers, latents and samples may be from 1 to {MAX_WIDTH}, found {width}"
+            );
+        }
+        self.check_size(shape.dimensions(), settings.batch)
+    }
+
+    fn build(
+        &self,
+        shape: &ImageShape,
+        training: &Training<'_>,
+        parameters: &mut Parameters<f32>,
+        rng: &mut StdRng,
+    ) -> Vae {
+        let architecture = Architecture {
+            dimensions: shape.dimensions(),
+            hidden: self.hidden.0.clone(),
+            latent: self.latent,
+            activation: self.activation,
+            likelihood: self.likelihood(),
+        };
+        let warm_up = self.warm_up.saturating_mul(training.steps());
+        Vae::new(architecture, parameters, rng)
+            .with_divergence(self.divergence())
+            .with_samples(self.samples)
+            .with_beta(Schedule::linear(0.0, self.beta, warm_up))
+    }
+
+    fn describe(&self, shape: &ImageShape) -> String {
+        format!(
+            "{} variational autoencoder ({} decoder)",
+            self.layers(shape),
+            self.likelihood()
+        )
+    }
+
+    fn rows(&self, shape: &ImageShape) -> Vec<(String, String)> {
+        let beta = match self.warm_up {
+            0 => self.beta.to_string(),
+            epochs => format!("{}, rising over {epochs} epochs", self.beta),
+        };
+        [
+            ("encoder", format!("{} and back", self.layers(shape))),
+            ("activation", self.activation.to_string()),
+            ("likelihood", self.likelihood().to_string()),
+            ("KL term", self.divergence().to_string()),
+            ("samples of z", self.samples.to_string()),
+            ("β", beta),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+
+    fn legend() -> &'static str {
+        "In nats per image, ELBO = reconstruction − KL."
+    }
+
+    fn line(metrics: &Metrics) -> String {
+        let terms = terms(metrics);
+        format!(
+            "{:9.2} = {:7.2} − {:6.2}",
+            terms.elbo(),
+            terms.reconstruction,
+            terms.kl
+        )
+    }
+
+    fn columns(metrics: &Metrics) -> Vec<(&'static str, f64)> {
+        let terms = terms(metrics);
+        vec![
+            ("elbo", terms.elbo()),
+            ("reconstruction", terms.reconstruction),
+            ("kl", terms.kl),
+        ]
+    }
+
+    fn curve(epochs: &[EpochMetrics]) -> (&'static str, Figure) {
+        let point = |epoch: &EpochMetrics| plot::Epoch {
+            number: epoch.number,
+            train: terms(&epoch.train),
+            test: Some(terms(&epoch.test)),
+        };
+        let points: Vec<plot::Epoch> = epochs.iter().map(point).collect();
+        ("elbo.svg", Figure::curve(training_curve(&points)))
+    }
+
+    fn pictures(
+        saved: &Saved<Self>,
+        data: &LoadedData<ImageData>,
+    ) -> Result<Vec<(String, Figure)>> {
+        let seed = saved.configuration.settings.seed;
+        let (pixels, images) = (&data.test, &data.test.images);
+        let shown: Vec<usize> = (0..images.len().min(48)).collect();
+        let x = views::batch(pixels, &shown, seed);
+        let again = views::decode(saved, views::encode(saved, x.view()).view());
+        let samples = views::decode(saved, views::prior(saved, 120, seed).view());
+        let above =
+            views::tiles(saved, x.view())?.above(&views::tiles(saved, again.view())?, 12)?;
+        let samples = views::tiles(saved, samples.view())?.grid(12)?.png()?;
+        let mut pictures = vec![
+            ("samples.png", Figure::samples(samples)),
+            ("reconstructions.png", Figure::reconstructions(above.png()?)),
+        ];
+        if images.len() >= 2 {
+            let steps = 10;
+            let paths = views::interpolation(saved, pixels, (8, steps));
+            let sheet = views::tiles(saved, paths.view())?.paths(steps + 2)?;
+            pictures.push(("interpolation.png", Figure::interpolation(sheet.png()?)));
+        }
+        if saved.configuration.options.latent == 2 {
+            let side = 20;
+            let plane = views::manifold(saved, side);
+            let sheet = views::tiles(saved, plane.view())?.manifold(side)?;
+            pictures.push(("manifold.png", Figure::manifold(sheet.png()?)));
+            if let Some(labels) = images.labels() {
+                let all: Vec<usize> = (0..images.len()).collect();
+                let x = views::batch(pixels, &all, seed);
+                let codes = views::encode(saved, x.view());
+                let svg = latent_scatter(codes.view(), &labels.to_vec())?;
+                pictures.push(("latent-plane.svg", Figure::scatter(svg)));
+            }
+        }
+        Ok((pictures.into_iter())
+            .map(|(name, figure)| (name.to_owned(), figure))
+            .collect())
+    }
+
+    fn evaluate(saved: Saved<Self>, options: &Evaluate) -> Result<()> {
+        options.vae(&saved)
+    }
+
+    fn sample(saved: Saved<Self>, options: &Sample) -> Result<()> {
+        options.vae(&saved)
+    }
+
+    fn reconstruct(saved: Saved<Self>, options: &Reconstruct) -> Result<()> {
+        options.vae(&saved)
+    }
+}
+
+fn terms(metrics: &Metrics) -> plot::Terms {
+    plot::Terms {
+        reconstruction: metrics.term("reconstruction").unwrap_or(f64::NAN),
+        kl: metrics.term("kl").unwrap_or(f64::NAN),
+    }
+}
