@@ -10,7 +10,7 @@ mod picture;
 mod plot;
 mod progress;
 mod reconstruct;
-mod report;
+pub mod report;
 mod sample;
 mod shell;
 mod train;
@@ -85,10 +85,24 @@ pub fn run_with(
         .use_current_thread()
         .build_global()
         .context("cannot start the threads")?;
+    execute(models, &matches, named)
+}
+
+/// As [`run_with`], on the threads that are there, and with mistakes in the arguments as errors: for tests.
+///
+/// # Errors
+/// As [`run`], and if the arguments are not understood.
+pub fn run_on(models: &[Entry], arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
+    let (arguments, named) = with_model(models, arguments.into_iter().collect());
+    let matches = command(models).try_get_matches_from(arguments)?;
+    execute(models, &matches, named)
+}
+
+fn execute(models: &[Entry], matches: &ArgMatches, named: bool) -> Result<ExitCode> {
     if let Some(("train", matches)) = matches.subcommand() {
         return run_training(models, named, matches);
     }
-    match Cli::from_arg_matches(&matches)?.command {
+    match Cli::from_arg_matches(matches)?.command {
         Command::Models => list(models),
         Command::Evaluate(command) => of_file(models, &command.model, |entry, bytes| {
             (entry.evaluate)(bytes, &command)

@@ -138,16 +138,31 @@ pub fn create_folder(path: &Path) -> Result<()> {
     })
 }
 
+/// What every temporary file's name begins with.
+const TEMPORARY: &str = ".elbo-";
+
+/// Removes the temporary files that a killed run left in its folder. Another run that writes there at this moment would lose
+/// what it is writing, but two runs in one folder replace each other's results anyway.
+pub fn remove_temporaries(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// A folder that may just have been made: it goes again when nothing came of the work and nothing is in it.
 pub struct Created {
     made: Option<PathBuf>,
 }
 
 impl Created {
-    /// Creates a folder as [`create_folder`] does.
+    /// Creates a folder as [`create_folder`] does, and removes what a killed run left there unfinished.
     pub fn folder(path: &Path) -> Result<Self> {
         let new = !path.exists();
         create_folder(path)?;
+        remove_temporaries(path);
         Ok(Self {
             made: new.then(|| path.to_path_buf()),
         })
@@ -181,7 +196,7 @@ fn fill(file: &mut File, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Re
 /// A temporary file in `folder`, removed when dropped.
 fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
-    builder.prefix(".elbo-");
+    builder.prefix(TEMPORARY);
     // Temporary files are private unless told otherwise; what we leave behind should have the mode of any other file,
     // which the umask of the person takes its share from.
     #[cfg(unix)]
