@@ -202,7 +202,7 @@ pub fn sections_of(chapter: &str, text: &str) -> Vec<Section> {
         Some(Section {
             chapter: chapter.to_owned(),
             slug: slug.to_owned(),
-            title: rest.lines().next()?.to_owned(),
+            title: rest.lines().next()?.replace("$`", "").replace("`$", ""),
             tests: Vec::new(),
         })
     };

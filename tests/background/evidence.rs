@@ -80,12 +80,12 @@ fn of_the_linear_gaussian_model_by_hand() {
         }
         let tape = Tape::new();
         let v: Vec<_> = point.iter().map(|p| tape.variable(p.clone())).collect();
-        let roads = [
+        let ways = [
             model(&v).log_evidence_by_covariance(v[3]).unwrap(),
             model(&v).log_evidence_by_latents(v[3]).unwrap(),
             model(&v).log_evidence(v[3]).unwrap(),
         ];
-        for found in roads {
+        for found in ways {
             value.entries(&owned(found.value()), &expected.clone().into_dyn());
             let gradients = tape.gradients(found.sum());
             for (v, bar) in v.iter().zip(&bars) {
@@ -94,27 +94,27 @@ fn of_the_linear_gaussian_model_by_hand() {
         }
     }
     // The condition numbers of these covariances go up to some hundreds.
-    value.within(1e-12, "both roads = elimination");
-    gradient.within(1e-11, "gradient: hand = autodiff on both roads");
+    value.within(1e-12, "both ways = elimination");
+    gradient.within(1e-11, "gradient: hand = autodiff in both ways");
 }
 
 #[test]
 fn of_the_linear_gaussian_model_against_finite_differences() {
     let mut rng = rng(154);
     let mut checked = Checked::default();
-    let roads: [Expression; 2] = [
+    let ways: [Expression; 2] = [
         |v| model(v).log_evidence_by_covariance(v[3]).unwrap(),
         |v| model(v).log_evidence_by_latents(v[3]).unwrap(),
     ];
     for (dimensions, latents, n) in SIZES {
         let point = linear(&mut rng, dimensions, latents, n);
-        for f in roads {
+        for f in ways {
             let check = Check::new("evidence");
             checked.add(check.run(&point, f).unwrap());
             checked.add(check.run_second_order(&point, f).unwrap());
         }
     }
-    checked.print("both roads, first and second order");
+    checked.print("both ways, first and second order");
 }
 
 #[test]

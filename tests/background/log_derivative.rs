@@ -37,7 +37,7 @@ fn by_enumeration() {
             classes.log_probabilities(),
             dependent(a, c_var),
         );
-        // The plain road: differentiate Σ q f.
+        // Directly: differentiate Σ q f.
         let plain = (q * f).sum();
         let identity = log_derivative(q, log_q, f);
         value.number(identity.item(), plain.item(), 1.0);
@@ -108,7 +108,7 @@ fn smooth<'t>(z: Var<'t, f64>, mean: Var<'t, f64>) -> Var<'t, f64> {
 
 #[test]
 fn of_a_gaussian_by_quadrature() {
-    // The nodes z = μ + σε are held fixed for the identity; the plain road differentiates E_ε f(μ + σε) through them.
+    // The nodes z = μ + σε are held fixed for the identity; the direct way differentiates E_ε f(μ + σε) through them.
     let mut rng = rng(132);
     let rule = gauss_hermite(30);
     let (mut value, mut gradient, mut mean_score) =

@@ -16,7 +16,7 @@ fn the_model_can_be_evaluated_sampled_and_looked_at() {
     let data = small_data();
     let (out, model) = trained(&data);
     let (data, folder) = (data.path().to_str().unwrap(), out.path().to_str().unwrap());
-    let told = stdout(&elbo(&[
+    let printed = stdout(&elbo(&[
         "evaluate",
         folder,
         "--data",
@@ -25,18 +25,18 @@ fn the_model_can_be_evaluated_sampled_and_looked_at() {
         "200",
     ]));
     let number = |name: &str| -> f64 {
-        let line = told
+        let line = printed
             .lines()
             .find(|line| line.trim().starts_with(name))
-            .expect(&told);
+            .expect(&printed);
         let rest = line.trim().strip_prefix(name).unwrap();
         rest.split_whitespace().next().unwrap().parse().unwrap()
     };
     assert!(
         (number("ELBO") - (number("reconstruction") - number("KL"))).abs() < 2e-3,
-        "{told}"
+        "{printed}"
     );
-    assert!(number("log p(x)") > number("ELBO"), "{told}");
+    assert!(number("log p(x)") > number("ELBO"), "{printed}");
     let target = TempDir::new().unwrap();
     let at = |name: &str| target.path().join(name).to_str().unwrap().to_owned();
     let model = model.to_str().unwrap();
@@ -86,15 +86,15 @@ fn one_image_has_no_spread() {
         "--refine",
         "3",
     ];
-    let told = |images: &str| stdout(&elbo(&[&arguments[..], &["--images", images]].concat()));
-    let line = |told: &str, name: &str| {
-        let found = told
+    let printed = |images: &str| stdout(&elbo(&[&arguments[..], &["--images", images]].concat()));
+    let line = |printed: &str, name: &str| {
+        let found = printed
             .lines()
             .skip_while(|line| !line.contains("the first"))
             .find(|line| line.trim_start().starts_with(name));
-        found.unwrap_or_else(|| panic!("{told}")).to_owned()
+        found.unwrap_or_else(|| panic!("{printed}")).to_owned()
     };
-    let (one, two) = (told("1"), told("2"));
+    let (one, two) = (printed("1"), printed("2"));
     assert!(!one.contains("NaN") && !one.contains("inf"), "{one}");
     for name in ["ELBO", "log p(x)", "gap", "amortisation gap"] {
         assert!(!line(&one, name).contains('±'), "{one}");
@@ -107,7 +107,7 @@ fn takes_the_divergence_apart() {
     let data = small_data();
     let (out, _) = trained(&data);
     let (data, out) = (data.path().to_str().unwrap(), out.path().to_str().unwrap());
-    let told = |codes: &str| {
+    let printed = |codes: &str| {
         stdout(&elbo(&[
             "evaluate",
             out,
@@ -119,15 +119,15 @@ fn takes_the_divergence_apart() {
             codes,
         ]))
     };
-    let number = |told: &str, name: &str| -> f64 {
-        let lines = told
+    let number = |printed: &str, name: &str| -> f64 {
+        let lines = printed
             .lines()
             .skip_while(|line| !line.contains("the codes of"));
         let mut rest = lines.filter_map(|line| line.trim_start().strip_prefix(name));
-        let rest = rest.next().unwrap_or_else(|| panic!("{told}"));
+        let rest = rest.next().unwrap_or_else(|| panic!("{printed}"));
         rest.split_whitespace().next().unwrap().parse().unwrap()
     };
-    let several = told("4");
+    let several = printed("4");
     // Each of the three is printed to a thousandth.
     let parts = number(&several, "KL(q̄‖p)") + number(&several, "I(n; z)");
     assert!(
@@ -135,7 +135,7 @@ fn takes_the_divergence_apart() {
         "{several}"
     );
     assert!(number(&several, "I(n; z)") <= 4f64.ln() + 0.01, "{several}");
-    let one = told("1");
+    let one = printed("1");
     assert_eq!(number(&one, "I(n; z)"), 0.0, "{one}");
     assert_eq!(number(&one, "KL(q̄‖p)"), number(&one, "KL  "), "{one}");
     assert!(!one.contains("NaN") && !one.contains("inf"), "{one}");
@@ -188,7 +188,7 @@ fn tells_each_unit() {
             })
             .collect();
         let (file, data) = (file.to_str().unwrap(), data.path().to_str().unwrap());
-        let told = stdout(&elbo(&[
+        let printed = stdout(&elbo(&[
             "evaluate",
             file,
             "--data",
@@ -200,6 +200,9 @@ fn tells_each_unit() {
         ]));
         let active = format!("active units  {:6} of 2 ", activity.active());
         let listed = format!("KL by unit        {}", units.join(" "));
-        assert!(told.contains(&active) && told.contains(&listed), "{told}");
+        assert!(
+            printed.contains(&active) && printed.contains(&listed),
+            "{printed}"
+        );
     }
 }

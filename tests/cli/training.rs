@@ -150,11 +150,11 @@ fn every_choice_of_model_trains() {
         let out = TempDir::new().unwrap();
         train(data.path(), out.path(), choice);
         let (data, out) = (data.path().to_str().unwrap(), out.path().to_str().unwrap());
-        let told = elbo(&["evaluate", out, "--data", data, "--samples", "20"]);
+        let output = elbo(&["evaluate", out, "--data", data, "--samples", "20"]);
         assert!(
-            told.status.success(),
+            output.status.success(),
             "{choice:?}: {}",
-            String::from_utf8_lossy(&told.stderr)
+            String::from_utf8_lossy(&output.stderr)
         );
     }
 }

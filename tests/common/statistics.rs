@@ -24,7 +24,7 @@ impl Statistics {
         statistics
     }
 
-    /// How many standard errors the mean is away from `exact`; 0 for what is no further than rounding.
+    /// How many standard errors the mean is away from `exact`; 0 if it is within rounding.
     pub fn distance(&self, exact: f64, rounding: f64) -> f64 {
         let standard_error = (self.squares / (self.count - 1.0) / self.count).sqrt();
         let difference = self.mean - exact;

@@ -259,7 +259,7 @@ fn density_and_divergence_are_no_nan_however_narrow() {
                 .iter()
                 .all(|g| g[[0]] == 0.0)
         );
-        // Beside the mean the density is as good as 0.
+        // Away from the mean the density rounds to 0.
         let inputs = [0.3, s, 0.4].map(|x| arr1(&[x]).into_dyn());
         assert_eq!(at(&inputs, gaussian_density)[[]], f64::NEG_INFINITY);
     }

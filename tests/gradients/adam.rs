@@ -56,7 +56,7 @@ fn three_steps_by_hand() {
 
 #[test]
 fn against_the_sums() {
-    // m_t = (1-β₁) Σ β₁^(t-i) g_i and v_t alike, each step from the whole past.
+    // m_t = (1-β₁) Σ β₁^(t-i) g_i and likewise v_t, each from all gradients so far.
     let mut rng = rng(171);
     let mut worst = Worst::default();
     for (shape, [alpha, beta1, beta2, epsilon]) in [

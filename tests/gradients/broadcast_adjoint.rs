@@ -24,7 +24,7 @@ fn every_shape() -> Vec<Vec<usize>> {
     shapes
 }
 
-/// Does `from` broadcast to `to`? NumPy's rule, said once more.
+/// Does `from` broadcast to `to`? NumPy's rule.
 fn fits(from: &[usize], to: &[usize]) -> bool {
     from.len() <= to.len()
         && from

@@ -174,7 +174,7 @@ step  operation    value  cotangent
     let trace = Trace::of(loss + 1.0);
     let unused = trace.steps().iter().find(|step| step.operation == "exp");
     assert_eq!(unused.unwrap().cotangent, Some(arr0(0.0).into_dyn().into()));
-    // And once more: the gradient 2x(w + 1)² is on the tape, with the derivatives 2(w + 1)² and 4x(w + 1).
+    // At second order: the gradient 2x(w + 1)² is on the tape, with the derivatives 2(w + 1)² and 4x(w + 1).
     let gradient = tape.differentiable_gradients(loss).wrt(x);
     let second = tape.gradients(gradient);
     assert_eq!([second.wrt(x).sum(), second.wrt(w).sum()], [2.0, -12.0]);

@@ -108,7 +108,7 @@ fn where_there_are_zeros() {
             (0.0, 0.0, 0.0)
         );
     }
-    // A row that q does not allow has a conditional that nobody needs.
+    // A row that q excludes needs no conditional.
     let r = arr2(&[[0.25, 0.75], [0.0, 0.0]]).into_dyn();
     let uniform = ArrayD::from_elem(IxDyn(&[2, 2]), 0.25);
     let parts = chain_rule(&r, &uniform, 1).unwrap();

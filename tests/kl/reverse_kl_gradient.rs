@@ -49,7 +49,7 @@ fn by_score_by_path_and_by_hand() {
 
 #[test]
 fn for_a_target_without_a_closed_form() {
-    // Against the finite difference of the divergence itself, by the gradient checker, and one road against the other.
+    // Against the finite difference of the divergence itself, and one way against the other.
     let mut rng = rng(92);
     let target = Mixture::new(&[0.3, 0.7, 0.0], &[-1.5, 1.0, 9.0], &[0.5, 0.9, 1.0]).unwrap();
     let (family, noise) = (
@@ -109,7 +109,7 @@ fn of_classes_by_enumeration() {
 
 #[test]
 fn from_samples() {
-    // 100 batches of 1000 draws: the mean of their estimates, by both roads, within 4 standard errors.
+    // 100 batches of 1000 draws: the mean of their estimates, by both ways, within 4 standard errors.
     let mut rng = rng(93);
     let p = random_moments(&mut rng, 2);
     let family = DiagonalFamily { dimensions: 2 };

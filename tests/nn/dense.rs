@@ -64,7 +64,7 @@ fn is_the_loop_and_the_composition_in_value_and_gradients() {
             let cotangent = random(&mut rng, &layer.output_shape());
             let expected = naive(&layer, activation, &cotangent);
             let plain = || layer.inputs().map(|x| x.into_shared());
-            let strange = || layer.inputs().map(|x| scattered(&x));
+            let strided = || layer.inputs().map(|x| scattered(&x));
             for (way, found) in [
                 ("fused", on_tape(fused, plain(), activation, &cotangent)),
                 (
@@ -73,7 +73,7 @@ fn is_the_loop_and_the_composition_in_value_and_gradients() {
                 ),
                 (
                     "fused, strided",
-                    on_tape(fused, strange(), activation, &cotangent),
+                    on_tape(fused, strided(), activation, &cotangent),
                 ),
             ] {
                 for (part, (f, e)) in found.iter().zip(&expected).enumerate() {
@@ -90,11 +90,15 @@ fn reads_transposed_data_and_weights_in_place() {
     let mut rng = rng(12);
     let layer = Layer::random(&mut rng, (&[5], 3, 4));
     let cotangent = random(&mut rng, &[5, 4]);
-    let turned = |x: &ArrayD<f64>| {
+    let transposed = |x: &ArrayD<f64>| {
         let stored = x.t().as_standard_layout().into_owned();
         stored.reversed_axes().into_shared()
     };
-    let inputs = [turned(&layer.x), turned(&layer.weight), turned(&layer.bias)];
+    let inputs = [
+        transposed(&layer.x),
+        transposed(&layer.weight),
+        transposed(&layer.bias),
+    ];
     assert!(!inputs[0].is_standard_layout() && !inputs[1].is_standard_layout());
     let found = on_tape(fused, inputs, Activation::Tanh, &cotangent);
     let expected = naive(&layer, Activation::Tanh, &cotangent);

@@ -166,9 +166,9 @@ fn step_transposed(step: &mut dyn FnMut(&mut Parameters<f64>, &ParameterGradient
         arr2(&[[0.5, -1.5, 2.0], [1.0, 0.25, -0.75]]),
         arr2(&[[1.0, -2.0, 3.0], [-4.0, 5.0, 6.0]]),
     );
-    let turned = |x: &Array2<f64>| x.t().as_standard_layout().into_owned().reversed_axes();
+    let transposed = |x: &Array2<f64>| x.t().as_standard_layout().into_owned().reversed_axes();
     let mut parameters = Parameters::new();
-    parameters.add("x", turned(&start));
+    parameters.add("x", transposed(&start));
     parameters.add("y", start.clone());
     assert!(!parameters.get("x").unwrap().is_standard_layout());
     for _ in 0..3 {

@@ -41,7 +41,7 @@ pub fn assert_close(what: &str, found: &ArrayD<f64>, expected: &ArrayD<f64>) {
     }
 }
 
-/// f and f', written out once more.
+/// The activation f and its slope f'.
 pub fn activation_by_hand(activation: Activation, a: f64) -> (f64, f64) {
     let sigmoid = 1.0 / (1.0 + (-a).exp());
     match activation {

@@ -71,8 +71,8 @@ fn numbered(count: u8) -> Images {
     Images::new(pixels, 1, 1, None).unwrap()
 }
 
-/// A model that writes down the batches that it sees, and a word of every stream that it is given. Its loss is the mean pixel plus its parameter squared, or NaN
-/// at a given call.
+/// A model that records the batches that it sees and the first word of each of its streams. Its loss is the mean pixel
+/// plus its parameter squared, or a given value at a given call.
 #[derive(Default)]
 struct Probe {
     batches: RefCell<Vec<Vec<u8>>>,
@@ -149,7 +149,7 @@ fn shows_every_image_once_an_epoch_in_a_new_order_and_the_short_batch_last() {
         assert!(!orders.contains(&order), "a new order");
         orders.push(order);
     }
-    // Nor is it the first epoch's shuffle once more.
+    // Nor is it the first epoch's shuffle applied twice.
     let first: Vec<u8> = orders[0].clone();
     let twice = first.iter().map(|&i| first[usize::from(i)]);
     assert!(!twice.eq(orders[1].iter().copied()));

@@ -65,7 +65,7 @@ fn of_tables() {
     }
     parts.within(1e-13, "each part = plain loops");
     sum.within(1e-13, "marginal + information = divergence");
-    // Codes that exclude each other tell the index: I = log N. Equal codes tell nothing.
+    // Codes that exclude each other determine the index: I = log N. Equal codes carry no information.
     let apart = Surgery::of_tables(Array2::eye(4).view(), arr1(&[0.25; 4]).view()).unwrap();
     assert!((apart.information - 4f64.ln()).abs() < 1e-15 && apart.marginal == 0.0);
     let same = Surgery::of_tables(

@@ -62,7 +62,7 @@ fn profile_identity() {
             assert!(other.mean().item() < by_hand);
         }
     }
-    value.within(1e-13, "profiled log-likelihood by four roads");
+    value.within(1e-13, "profiled log-likelihood in four ways");
     gradient.within(1e-13, "gradient = (x - f)/(N σ²)");
     stationary.within(1e-13, "slope in log σ² at the best σ²");
 }
@@ -179,8 +179,8 @@ fn is_unbounded_without_error() {
         profile_noise(empty.view(), empty.view(), 1.0),
         Err(NoProfile::Empty)
     );
-    let told = NoProfile::Unbounded.to_string();
-    assert!(told.contains("give σ² a floor"), "{told}");
+    let message = NoProfile::Unbounded.to_string();
+    assert!(message.contains("give σ² a floor"), "{message}");
     let tape = Tape::new();
     let same = tape.constant(x);
     assert_eq!(profile_log_likelihood(same, same).item(), f64::INFINITY);

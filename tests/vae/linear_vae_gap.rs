@@ -168,7 +168,7 @@ fn by_other_roads() {
         );
     }
     bound.within(1e-13, "bound of a diagonal q = bound of a full one");
-    gap.within(1e-12, "gap by three roads, absolute");
+    gap.within(1e-12, "gap in three ways, absolute");
     slope.within(1e-12, "gradient at the best q");
     hand.within(1e-12, "gradient of the gap: hand = autodiff");
     println!("smallest gap: {least:.3} nats");

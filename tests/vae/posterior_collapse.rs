@@ -63,7 +63,7 @@ fn curvature_by_second_derivatives() {
         });
         let found = hessian(&tape, evidence, v[0]);
         whole.entries(&found.clone().into_dyn(), &by_hand.clone().into_dyn());
-        // The bound at its best diagonal q bends alike: the gap is of fourth order.
+        // The bound at its best diagonal q has the same curvature: the gap is of fourth order.
         bound.entries(&hessian(&tape, elbo, v[0]).into_dyn(), &by_hand.into_dyn());
         let eigen = symmetric_eigen(&spectral.covariance()).unwrap();
         let curvatures = collapse_curvatures(&eigen, noise);

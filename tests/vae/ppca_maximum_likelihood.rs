@@ -119,8 +119,8 @@ fn is_the_maximum() {
             1.0,
         );
         // Any rotation of the latents is as good.
-        let turned = ppca.weights.dot(&rotation(&mut rng, k));
-        value.number(at(&turned, ppca.noise_variance), ppca.log_likelihood, 1.0);
+        let rotated = ppca.weights.dot(&rotation(&mut rng, k));
+        value.number(at(&rotated, ppca.noise_variance), ppca.log_likelihood, 1.0);
         let tape = Tape::new();
         let model = ppca.decoder(&tape);
         let gradients =
@@ -138,7 +138,7 @@ fn is_the_maximum() {
         }
     }
     slope.within(1e-12, "gradient at the maximum");
-    value.within(1e-12, "log-likelihood by three roads, and rotated");
+    value.within(1e-12, "log-likelihood in three ways, and rotated");
     dropped.within(1e-13, "σ² = (tr S - tr WWᵀ)/D");
     println!("1000 other models: the nearest was {least_loss:.1e} nats below the maximum");
     assert!(least_loss > 0.0);

@@ -23,7 +23,7 @@ fn gradients() {
 }
 
 #[test]
-fn equals_the_other_roads() {
+fn equals_the_other_forms() {
     let mut worst = Worst::default();
     for zeros in [false, true] {
         for case in cases(130, zeros) {

@@ -16,19 +16,19 @@ const INF: f64 = f64::INFINITY;
 
 #[test]
 fn in_many_dimensions() {
-    // Dimension alone is no obstacle: 300 of data, 20 of latents, both roads.
+    // Dimension alone is no obstacle: 300 of data, 20 of latents, in both ways.
     let mut rng = rng(158);
     let point = linear(&mut rng, 300, 20, 3);
     let tape = Tape::new();
     let v: Vec<_> = point.iter().map(|p| tape.constant(p.clone())).collect();
-    let roads = [
+    let ways = [
         owned(model(&v).log_evidence_by_covariance(v[3]).unwrap().value()),
         owned(model(&v).log_evidence_by_latents(v[3]).unwrap().value()),
     ];
     let mut worst = Worst::default();
-    worst.entries(&roads[0], &roads[1]);
-    println!("log p(x) of three data in 300 dimensions: {:.3}", roads[0]);
-    worst.within(1e-11, "both roads in 300 dimensions");
+    worst.entries(&ways[0], &ways[1]);
+    println!("log p(x) of three data in 300 dimensions: {:.3}", ways[0]);
+    worst.within(1e-11, "both ways in 300 dimensions");
     // The smaller matrix keeps its digits where the noise is small: |δ - Wm|²/σ² + |m|² is a sum of squares.
     let tape = Tape::new();
     let v: Vec<_> = point.iter().map(|p| tape.constant(p.clone())).collect();
@@ -43,7 +43,7 @@ fn in_many_dimensions() {
         .unwrap()
         .item();
     let relative = ((by_latents - by_covariance) / by_latents).abs();
-    println!("noise e^-20, x in the plane of W: roads differ by {relative:.1e}");
+    println!("noise e^-20, x in the plane of W: the ways differ by {relative:.1e}");
     assert!(relative < 1e-6);
 }
 

@@ -9,7 +9,7 @@ fn says_when_there_is_no_best() {
     let line = |n: usize| Array2::from_shape_fn((n, 1), |(k, _)| k as f64);
     let even = |n: usize| Array1::from_elem(n, 1.0 / n as f64);
     let family = ExponentialFamily::new(line(3), even(3)).unwrap();
-    // All draws alike: η would have to be infinite.
+    // All draws equal: η would have to be infinite.
     let border = family.maximum_likelihood(&arr1(&[0.0, 0.0, 5.0]));
     assert!(
         matches!(border, Err(NoProjection::OnTheBorder { .. })),

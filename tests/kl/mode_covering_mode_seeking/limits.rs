@@ -60,7 +60,7 @@ fn directions_that_agree() {
         assert_eq!(full_of(&q, &p), full_of(&p, &q));
         assert!((full_of(&q, &p) - 0.5 * mu * mu).abs() < 1e-13 * mu * mu);
     }
-    // Nor does it obey the triangle inequality: from 0 to 2 by way of 1 it is shorter.
+    // Nor does it obey the triangle inequality: the way from 0 to 2 over 1 is shorter.
     let at = |mean: f64| Moments::round(arr1(&[mean]), 1.0);
     assert!(
         full_of(&at(0.0), &at(2.0)) > full_of(&at(0.0), &at(1.0)) + full_of(&at(1.0), &at(2.0))
@@ -106,7 +106,7 @@ fn bad_targets_are_refused() {
         &Effort::default(),
     );
     assert!(matches!(refused, Err(NoFit::Start(_))));
-    // A component of weight 0 is as good as none.
+    // A component of weight 0 does not count.
     let with = Mixture::new(&[1.0, 0.0], &[0.0, 3.0], &[1.0, 1.0]).unwrap();
     let fit = reverse_fit(
         |z| with.log_density(z),

@@ -14,10 +14,10 @@ fn at_its_limits() {
         means: Array2::from_shape_vec((means.len(), 1), means.to_vec()).unwrap(),
         log_variances: Array2::from_elem((means.len(), 1), s),
     };
-    // Equal codes tell nothing, and what is left is the divergence of one of them.
+    // Equal codes carry no information, and what is left is the divergence of one of them.
     let same = Surgery::exact(&line(&[0.8; 5], -1.0)).unwrap();
     assert!(same.information.abs() < 1e-12 && (same.marginal - same.divergence).abs() < 1e-12);
-    // Codes far apart tell the index, log N, at a price: the divergence.
+    // Codes far apart determine the index, log N nats, at the price of a large divergence.
     for distance in [4.0f64, 10.0, 40.0] {
         let found = Surgery::exact(&line(&[-distance, 0.0, distance], 0.0)).unwrap();
         let left = found.bound - found.information;
@@ -67,7 +67,7 @@ fn of_narrow_codes() {
         means: Array2::from_shape_fn((codes.len(), 1), |(n, _)| codes[n].0),
         log_variances: Array2::from_shape_fn((codes.len(), 1), |(n, _)| codes[n].1),
     };
-    // One code tells nothing of its index, however narrow it is; the grid is right or refuses.
+    // One code carries no information on its index, however narrow it is; the grid is right or refuses.
     for s in [-20.0, -30.0, -36.0, -60.0, -70.0, -80.0, -1480.0, -1500.0] {
         let codes = line(&[(3.0, s)]);
         let found = Surgery::sampled(&codes, 5, &mut rng).unwrap();
@@ -97,7 +97,7 @@ fn of_narrow_codes() {
         );
         assert!(distance.abs() <= 4.0);
     }
-    // A point beside a unit code: the index is told, log 2.
+    // A point beside a unit code: it determines the index, log 2.
     for means in [[0.0, 3.0], [3.0, 3.0]] {
         let codes = line(&[(means[0], 0.0), (means[1], -1480.0)]);
         let found = Surgery::sampled(&codes, 50, &mut rng).unwrap();

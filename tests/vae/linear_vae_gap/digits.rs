@@ -90,11 +90,11 @@ fn reach_the_exact_likelihood() {
     let missing = ppca.log_likelihood - reached;
     println!("the trained bound is {missing:.3} nats per image below the exact maximum");
     // As the notes have it.
-    for (found, told) in [
+    for (found, quoted) in [
         (ppca.log_likelihood, 76.732),
         (reached, 76.676),
         (least_gap, 0.010),
     ] {
-        assert!((found - told).abs() < 1e-3, "{found}, not {told}");
+        assert!((found - quoted).abs() < 1e-3, "{found}, not {quoted}");
     }
 }

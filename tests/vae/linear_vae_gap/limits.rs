@@ -21,7 +21,7 @@ fn is_zero_for_orthogonal_columns_only() {
         let ppca = Ppca::fit(x.view(), k).unwrap();
         let tape = Tape::new();
         let straight = ppca.decoder(&tape);
-        let turned = LinearGaussian {
+        let rotated = LinearGaussian {
             weights: tape.constant(ppca.weights.dot(&rotation(&mut rng, k))),
             ..straight
         };
@@ -32,8 +32,8 @@ fn is_zero_for_orthogonal_columns_only() {
                 .mean()
                 .item()
         };
-        evidence.number(mean(&turned), mean(&straight), 1.0);
-        let gaps = [straight, turned].map(|model| model.diagonal_gap().unwrap().item());
+        evidence.number(mean(&rotated), mean(&straight), 1.0);
+        let gaps = [straight, rotated].map(|model| model.diagonal_gap().unwrap().item());
         println!(
             "{d} dimensions, {k} latents: gap {:.1e}, with W rotated {:.4} nats",
             gaps[0], gaps[1]

@@ -88,7 +88,7 @@ fn counts_units_by_their_means() {
     }
     worst.within(1e-14, "Var_x E[u|x]");
     assert_eq!(activity.active(), 1);
-    // The last unit is as far from the prior as one likes and tells nothing: a divergence above 0 is no activity.
+    // The last unit is far from the prior and carries no information: a divergence above 0 is no activity.
     let codes = Codes {
         means,
         log_variances: Array2::zeros((50, 3)),
@@ -107,9 +107,9 @@ fn counts_units_by_their_means() {
     // Means at the end of the range: equal, and as far apart as can be.
     let huge = Activity::of(arr2(&[[1e308, 1e308], [1e308, -1e308]]).view()).unwrap();
     assert_eq!(huge.variances, arr1(&[0.0, f64::INFINITY]));
-    let told = Activity::of(arr2(&[[0.0, f64::INFINITY]]).view()).unwrap_err();
+    let message = Activity::of(arr2(&[[0.0, f64::INFINITY]]).view()).unwrap_err();
     assert!(
-        told.to_string().contains("inf for unit 1 of datum 0"),
-        "{told}"
+        message.to_string().contains("inf for unit 1 of datum 0"),
+        "{message}"
     );
 }

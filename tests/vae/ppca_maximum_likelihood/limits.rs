@@ -20,8 +20,8 @@ fn of_what_has_none() {
     assert_eq!(of(x.clone(), 4), Err(too_many));
     let mut missing = x.clone();
     missing[[2, 1]] = f64::NAN;
-    let told = of(missing, 1).unwrap_err().to_string();
-    assert!(told.contains("NaN at [2, 1]"), "{told}");
+    let message = of(missing, 1).unwrap_err().to_string();
+    assert!(message.contains("NaN at [2, 1]"), "{message}");
     // Three data span a plane; constant pixels alone do no harm.
     let few = x.slice(s![..3, ..]).to_owned();
     assert!(of(few.clone(), 1).is_ok());

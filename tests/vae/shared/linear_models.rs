@@ -63,12 +63,12 @@ pub fn with_spectrum(v: &Array2<f64>, lambda: &Array1<f64>) -> Array2<f64> {
     (v * lambda).dot(&v.t())
 }
 
-/// Data of shape (N, D) with quite different variances along axes of their own.
+/// Data of shape (N, D) with very different variances along random axes.
 pub fn elongated(rng: &mut StdRng, [n, d]: [usize; 2]) -> Array2<f64> {
     let scales = Array1::from_shape_fn(d, |i| 3.0 * 0.6f64.powi(i as i32));
-    let turn = rotation(rng, d);
+    let q = rotation(rng, d);
     let shift = vector(rng, d);
-    (matrix(rng, [n, d]) * &scales).dot(&turn) + &shift
+    (matrix(rng, [n, d]) * &scales).dot(&q) + &shift
 }
 
 /// Mean and covariance, divided by N, in plain loops.

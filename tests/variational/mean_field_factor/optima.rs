@@ -82,7 +82,7 @@ fn leaves_a_saddle() {
         assert!(((heads - 0.5).abs() - 0.25).abs() < 1e-9, "{heads}");
         assert!(optimum.elbos.windows(2).all(|e| e[1] >= e[0] - 1e-14));
     }
-    // Three sides each, from the centre: by way of another saddle or not, to one of three optima.
+    // Three sides each, from the centre: by another saddle or not, to one of three optima.
     let centre = vec![Array1::from_elem(3, 1.0 / 3.0); 2];
     let optima = distinct_optima(&agree(3, 0.95), &[centre], Stopping::default()).unwrap();
     let highest = optima[0].factors[0].fold(0.0, |m: f64, q| m.max(*q));

@@ -78,7 +78,7 @@ fn with_diagonal_covariances_from_a_start_with_full_ones() {
 
 #[test]
 fn starts_at_different_data() {
-    // Few values, many times each: two components that begin alike would stay so.
+    // Few values, many times each: two components with the same start would stay equal.
     let data = Array2::from_shape_fn((30, 1), |(i, _)| (i % 4) as f64);
     for seed in 0..50 {
         let mut rng = rng(seed);
