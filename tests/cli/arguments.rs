@@ -1,0 +1,111 @@
+//! Options that are mistyped, without effect or too large are refused before the work, and the help teaches.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::cli::shared::{elbo, refused, small_data, stdout, trained};
+
+#[test]
+fn mistyped_arguments_are_explained() {
+    let wrong: [(&[&str], &str); 9] = [
+        (&["train", "--rate", "-1"], "a number greater than 0"),
+        (&["train", "--epochs", "-1"], "a whole number from 1 up"),
+        (&["train", "--epoch", "3"], "--epochs"),
+        (&["train", "--epochs", "0"], "a whole number from 1 up"),
+        (&["train", "--rate", "NaN"], "a number greater than 0"),
+        (&["train", "--likelihood", "gauss"], "gaussian"),
+        (&["train", "--binarise", "maybe"], "stochastic"),
+        (&["train", "--activation", "gelu"], "softplus"),
+        (&["train", "--hidden", "400,,3"], "a whole number from 1 up"),
+    ];
+    for (arguments, explanation) in wrong {
+        let output = elbo(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(explanation), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn options_without_effect_or_sense_are_refused() {
+    let out = TempDir::new().unwrap();
+    let results = out.path().join("results");
+    let results = results.to_str().unwrap();
+    let message = refused(&["train", "--out", results, "--deviation", "0.2"]);
+    assert!(message.contains("--likelihood gaussian"), "{message}");
+    for deviation in ["1e-300", "1e300"] {
+        let arguments = [
+            "train",
+            "--out",
+            results,
+            "--likelihood",
+            "gaussian",
+            "--deviation",
+        ];
+        let output = elbo(&[&arguments[..], &[deviation]].concat());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains("from 1e-6 to 1e6"), "{stderr}");
+    }
+    assert!(!Path::new(results).exists());
+}
+
+#[test]
+fn the_help_teaches() {
+    for command in ["train", "evaluate", "sample", "reconstruct", "figures"] {
+        let output = elbo(&[command, "--help"]);
+        assert!(output.status.success());
+        assert!(
+            stdout(&output).contains("Usage: elbo"),
+            "{}",
+            stdout(&output)
+        );
+    }
+    assert!(stdout(&elbo(&["train", "--help"])).contains("report.html"));
+}
+
+#[test]
+fn a_huge_number_of_epochs_is_no_panic() {
+    let (data, out) = (small_data(), TempDir::new().unwrap());
+    let (data, out) = (data.path().to_str().unwrap(), out.path().to_str().unwrap());
+    let epochs = usize::MAX.to_string();
+    // It diverges at once, or the test would never end.
+    let message = refused(&[
+        "train", "--data", data, "--out", out, "--epochs", &epochs, "--rate", "1e30",
+    ]);
+    assert!(message.contains("diverged"), "{message}");
+}
+
+#[test]
+fn sizes_that_no_machine_holds_are_refused_before_the_work() {
+    let data = small_data();
+    let (out, model) = trained(&data);
+    let results = out.path().join("results");
+    let picture = out.path().join("picture.png");
+    let (data, model) = (data.path().to_str().unwrap(), model.to_str().unwrap());
+    for count in ["100000000", "10000000000", "18446744073709551615"] {
+        let picture = picture.to_str().unwrap();
+        let message = refused(&["sample", model, "--count", count, "--out", picture]);
+        assert!(
+            message.contains(count) && message.contains("too large"),
+            "{message}"
+        );
+    }
+    for (option, value, reason) in [
+        ("--samples", "100000000000", "65536"),
+        ("--samples", "9223372036854775807", "65536"),
+        ("--samples", "65536", "too many at once"),
+        ("--hidden", "65536,65536", "too many weights"),
+    ] {
+        let results = results.to_str().unwrap();
+        let message = refused(&["train", "--data", data, "--out", results, option, value]);
+        assert!(message.contains(reason), "{message}");
+    }
+    assert!(!results.exists() && !picture.exists());
+}
+
+#[test]
+fn a_line_break_in_a_path_is_no_line_break_in_the_message() {
+    let message = refused(&["sample", "/no/such\nmodel"]);
+    assert!(message.contains("/no/such\\nmodel"), "{message}");
+}

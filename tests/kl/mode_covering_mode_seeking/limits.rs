@@ -1,0 +1,131 @@
+//! Zeros, an unknown normaliser, directions that agree, and targets that are refused.
+
+use elbo::kl::{Effort, Grid, Mixture, Moments, NoFit, Shape, Target, of_tables, reverse_fit};
+use ndarray::arr1;
+
+use crate::common::comparing::Worst;
+use crate::kl::shared::full_of;
+
+#[test]
+fn without_the_normaliser() {
+    // 3.7 more in the log-density: the same q, 3.7 less in the reverse value, 3.7 in log Z.
+    let target = Mixture::pair(0.3, 2.0).unwrap();
+    let grid = Grid {
+        lower: vec![-9.0],
+        upper: vec![11.0],
+        points: 401,
+    };
+    let (start, effort) = (Moments::round(arr1(&[0.5]), 1.5), Effort::default());
+    let fits = [0.0, 3.7].map(|more| {
+        let fit = reverse_fit(
+            |z| target.log_density(z) + more,
+            Shape::Full,
+            &start,
+            &effort,
+        );
+        let on_grid = Target::on_grid(|z| target.log_density(z) + more, &grid).unwrap();
+        let forward = on_grid.forward_fit(Shape::Full, &start, &effort).unwrap();
+        (fit.unwrap(), on_grid.log_normaliser(), forward.divergence)
+    });
+    let mut worst = Worst::default();
+    let [
+        (reverse, log_z, forward),
+        (shifted, shifted_log_z, shifted_forward),
+    ] = fits;
+    worst.number(log_z, 0.0, 1.0);
+    worst.number(shifted_log_z, 3.7, 1.0);
+    worst.number(shifted.divergence + shifted_log_z, reverse.divergence, 1.0);
+    worst.number(shifted.q.mean[0], reverse.q.mean[0], 1.0);
+    worst.number(shifted_forward, forward, 1.0);
+    worst.within(1e-8, "with and without the normaliser");
+}
+
+#[test]
+fn avoids_zeros_or_forces_them() {
+    // Forward: q > 0 wherever p > 0, or the divergence is infinite. Reverse: q = 0 wherever p = 0.
+    let p = arr1(&[0.5, 0.5, 0.0]).into_dyn();
+    let narrow = arr1(&[1.0, 0.0, 0.0]).into_dyn();
+    let wide = arr1(&[0.4, 0.4, 0.2]).into_dyn();
+    assert_eq!(of_tables(&p, &narrow).unwrap(), f64::INFINITY);
+    assert!((of_tables(&narrow, &p).unwrap() - 2f64.ln()).abs() < 1e-15);
+    assert!((of_tables(&p, &wide).unwrap() - 1.25f64.ln()).abs() < 1e-15);
+    assert_eq!(of_tables(&wide, &p).unwrap(), f64::INFINITY);
+}
+
+#[test]
+fn directions_that_agree() {
+    // KL(N(0, 1) ‖ N(μ, 1)) = μ²/2 in both directions: equal divergences do not mean equal distributions.
+    for mu in [0.5, -2.0, 10.0] {
+        let [q, p] = [0.0, mu].map(|mean| Moments::round(arr1(&[mean]), 1.0));
+        assert_eq!(full_of(&q, &p), full_of(&p, &q));
+        assert!((full_of(&q, &p) - 0.5 * mu * mu).abs() < 1e-13 * mu * mu);
+    }
+    // Nor does it obey the triangle inequality: the way from 0 to 2 over 1 is shorter.
+    let at = |mean: f64| Moments::round(arr1(&[mean]), 1.0);
+    assert!(
+        full_of(&at(0.0), &at(2.0)) > full_of(&at(0.0), &at(1.0)) + full_of(&at(1.0), &at(2.0))
+    );
+}
+
+#[test]
+fn bad_targets_are_refused() {
+    let grid = |points| Grid {
+        lower: vec![-5.0],
+        upper: vec![5.0],
+        points,
+    };
+    let flat = Target::on_grid(|z| z.sum_last() * 0.0, &grid(11)).unwrap_err();
+    assert_eq!(flat, NoFit::CutOff(1.0));
+    let nowhere = Target::on_grid(|z| z.sum_last() * 0.0 + f64::NEG_INFINITY, &grid(11));
+    assert_eq!(nowhere.unwrap_err(), NoFit::NoMass);
+    let root = Target::on_grid(|z| z.sqrt().sum_last(), &grid(11)).unwrap_err();
+    assert_eq!(root, NoFit::Density(vec![-5.0]));
+    // Targets narrower than the spacing: all mass on one node, or on so few that mass and moments are wrong.
+    for deviation in [2e-5, 0.05, 0.1, 0.2, 0.4] {
+        let target = Mixture::new(&[1.0], &[0.3], &[deviation]).unwrap();
+        let refused = Target::on_grid(|z| target.log_density(z), &grid(11)).unwrap_err();
+        assert!(matches!(refused, NoFit::Coarse(error) if error > 0.01));
+        assert!(refused.to_string().contains("take more points"));
+    }
+    let fits = Target::on_grid(|z| z.square().sum_last() * -2.0, &grid(41)).unwrap();
+    let projection = fits.forward_projection(Shape::Full).unwrap();
+    assert!((projection.q.covariance[[0, 0]] - 0.25).abs() < 1e-9);
+    assert!(projection.quadrature_error > 0.0 && projection.quadrature_error < 0.01);
+    // No minimum: the density grows without end.
+    let start = Moments::round(arr1(&[0.0]), 1.0);
+    let runs_off = reverse_fit(|z| z.sum_last(), Shape::Full, &start, &Effort::default());
+    assert!(
+        matches!(runs_off, Err(NoFit::NotConverged { .. })),
+        "{runs_off:?}"
+    );
+    let singular = Moments::round(arr1(&[0.0]), 0.0);
+    let refused = reverse_fit(
+        |z| -z.square().sum_last(),
+        Shape::Full,
+        &singular,
+        &Effort::default(),
+    );
+    assert!(matches!(refused, Err(NoFit::Start(_))));
+    // A component of weight 0 does not count.
+    let with = Mixture::new(&[1.0, 0.0], &[0.0, 3.0], &[1.0, 1.0]).unwrap();
+    let fit = reverse_fit(
+        |z| with.log_density(z),
+        Shape::Full,
+        &Moments::round(arr1(&[2.0]), 0.5),
+        &Effort::default(),
+    );
+    let fit = fit.unwrap();
+    assert!(
+        fit.q.mean[0].abs() < 1e-8 && fit.divergence.abs() < 1e-12,
+        "{fit:?}"
+    );
+    for bad in [
+        Mixture::new(&[], &[], &[]),
+        Mixture::new(&[0.5, 0.6], &[0.0, 1.0], &[1.0, 1.0]),
+        Mixture::new(&[1.5, -0.5], &[0.0, 1.0], &[1.0, 1.0]),
+        Mixture::new(&[1.0], &[f64::NAN], &[1.0]),
+        Mixture::new(&[1.0], &[0.0], &[0.0]),
+    ] {
+        assert!(bad.unwrap_err().to_string().contains("expected"));
+    }
+}

@@ -1,0 +1,92 @@
+//! The tests of everything that the notes build on: the engine and its gradient checker, densities, layers, data, the
+//! training loop, the command, and the notes themselves as a document.
+
+// The derivations need all of these, the library's tests only some.
+#[allow(dead_code)]
+mod common {
+    pub mod arrays;
+    pub mod panics;
+    pub mod random;
+}
+
+// Its `main` is that of a program of its own.
+#[allow(dead_code)]
+mod contents;
+
+mod autodiff {
+    mod cholesky;
+    mod extremes;
+    mod gradients;
+    mod operations;
+    mod panics;
+    mod table;
+}
+
+mod check {
+    mod conditions;
+    mod kinks;
+    mod mutants;
+    mod scales;
+    mod shared;
+}
+
+#[cfg(feature = "cli")]
+mod cli {
+    mod arguments;
+    mod evaluation;
+    mod figures;
+    mod inputs;
+    mod outputs;
+    mod shared;
+    mod training;
+}
+
+mod data {
+    mod batches;
+    #[cfg(feature = "cli")]
+    mod embedded;
+    mod folders;
+    #[cfg(feature = "cli")]
+    mod gzip;
+    mod idx;
+    mod images;
+    mod shared;
+}
+
+mod distributions {
+    mod bernoulli;
+    mod categorical;
+    mod event_axis;
+    mod gaussian;
+    mod kl;
+    mod multivariate;
+    mod noise;
+    mod shared;
+}
+
+mod nn {
+    mod dense;
+    mod initialisation;
+    mod mlp;
+    mod optimisers;
+    mod parameters;
+    mod shared;
+}
+
+mod notes {
+    mod contents;
+    mod example;
+    mod format;
+    mod page;
+    mod quotes;
+    mod repository;
+    mod sections;
+    mod test_files;
+}
+
+mod train {
+    mod evidence;
+    mod fit;
+    mod learning;
+    mod shared;
+}
