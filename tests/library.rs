@@ -37,7 +37,9 @@ mod cli {
     mod figures;
     mod inputs;
     mod outputs;
+    mod resume;
     mod shared;
+    mod toy_model;
     mod training;
 }
 
@@ -88,5 +90,6 @@ mod train {
     mod evidence;
     mod fit;
     mod learning;
+    mod resume;
     mod shared;
 }

@@ -17,14 +17,13 @@ mod train;
 mod views;
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use models::{Entry, MODELS, entry, file_of, header};
+use models::{Entry, MODELS, ModelFile, entry};
 
 /// Autoencoders and variational autoencoders from scratch: train one, evaluate it, look at it.
 #[derive(Parser, Debug)]
@@ -104,14 +103,14 @@ fn execute(models: &[Entry], matches: &ArgMatches, named: bool) -> Result<ExitCo
     }
     match Cli::from_arg_matches(matches)?.command {
         Command::Models => list(models),
-        Command::Evaluate(command) => of_file(models, &command.model, |entry, bytes| {
-            (entry.evaluate)(bytes, &command)
+        Command::Evaluate(command) => of_file(models, &command.model, |entry, file| {
+            (entry.evaluate)(file, &command)
         }),
-        Command::Sample(command) => of_file(models, &command.model, |entry, bytes| {
-            (entry.sample)(bytes, &command)
+        Command::Sample(command) => of_file(models, &command.model, |entry, file| {
+            (entry.sample)(file, &command)
         }),
-        Command::Reconstruct(command) => of_file(models, &command.model, |entry, bytes| {
-            (entry.reconstruct)(bytes, &command)
+        Command::Reconstruct(command) => of_file(models, &command.model, |entry, file| {
+            (entry.reconstruct)(file, &command)
         }),
         Command::Figures(command) => command.run(),
         Command::Completions(command) => command.run(self::command(models)),
@@ -186,21 +185,10 @@ fn run_training(models: &[Entry], named: bool, matches: &ArgMatches) -> Result<E
 fn of_file(
     models: &[Entry],
     path: &Path,
-    run: impl FnOnce(&Entry, &[u8]) -> Result<()>,
+    run: impl FnOnce(&Entry, &ModelFile) -> Result<()>,
 ) -> Result<()> {
-    let path = file_of(path);
-    let at = || path.display().to_string();
-    let bytes = fs::read(&path).with_context(|| match path.exists() {
-        true => format!("cannot read the model {}", at()),
-        false => format!(
-            "cannot read the model {}: train one first (elbo train), or name the folder of one",
-            at()
-        ),
-    })?;
-    let header = header(&bytes).with_context(at)?;
-    let entry = entry(models, &header.model).with_context(at)?;
-    // What goes wrong later has nothing to do with this file.
-    run(entry, &bytes)
+    let file = ModelFile::open(path)?;
+    run(entry(models, &file.header()?.model)?, &file)
 }
 
 /// `elbo models`.

@@ -291,10 +291,11 @@ fn summary<M: ModelCommand>(
     data: &LoadedData<M::Data>,
 ) -> String {
     format!(
-        "A {} with {weights} weights on {}: {}.",
+        "A {} with {weights} weights on {}: {}, {}.",
         configuration.options.describe(&configuration.shape),
         data.name,
-        M::Data::describe(data)
+        M::Data::count(data),
+        M::Data::describe(&data.shape)
     )
 }
 

@@ -141,7 +141,7 @@ fn bad_models_are_one_line() {
     let deeper = described.replace("\"hidden\":[16]", "\"hidden\":[16,16]");
     let message = refuse(&checkpoint::write(&weights, &deeper));
     assert!(message.contains("another architecture"), "{message}");
-    let later = described.replace("\"format\":1", "\"format\":2");
+    let later = described.replace("\"format\":2", "\"format\":3");
     let message = refuse(&checkpoint::write(&weights, &later));
     assert!(message.contains("another version"), "{message}");
     weights

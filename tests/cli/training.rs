@@ -17,6 +17,7 @@ fn leaves_everything_and_the_bound_rises() {
         .map(|(name, _)| name)
         .collect();
     let expected = [
+        "checkpoint.safetensors",
         "elbo.svg",
         "interpolation.png",
         "latent-plane.svg",
@@ -200,7 +201,7 @@ fn the_command_in_the_report_can_be_typed() {
     train(&spaced, out.path(), &[]);
     let report = fs::read_to_string(out.path().join("report.html")).unwrap();
     let text = report.replace("<span>", "").replace("</span>", "");
-    let quoted = r"it&#39;\&#39;&#39;s sp ace&#39; --epochs";
+    let quoted = r"it&#39;\&#39;&#39;s sp ace&#39; --binarise";
     assert!(
         text.contains("--data &#39;/") && text.contains(quoted),
         "{text}"

@@ -2,12 +2,12 @@
 
 use elbo::data::Binarisation;
 use elbo::distributions::noise::stream;
-use elbo::nn::Parameters;
-use elbo::train::{Settings, Task, evaluate, fit};
+use elbo::nn::{Parameters, Schedule};
+use elbo::train::{Outcome, Settings, evaluate};
 use elbo::vae::{Divergence, Likelihood, Vae};
 
 use crate::common::random::rng;
-use crate::train::shared::{architecture, dataset, settings};
+use crate::train::shared::{architecture, settings, train, two_pictures};
 
 const LIKELIHOODS: [Likelihood; 3] = [
     Likelihood::Bernoulli,
@@ -17,7 +17,7 @@ const LIKELIHOODS: [Likelihood; 3] = [
 
 #[test]
 fn fit_raises_the_bound_for_every_likelihood_divergence_and_number_of_samples() {
-    let data = dataset();
+    let data = two_pictures(Binarisation::None);
     let settings = Settings {
         epochs: 40,
         ..settings(11)
@@ -31,17 +31,12 @@ fn fit_raises_the_bound_for_every_likelihood_divergence_and_number_of_samples() 
                     .with_samples(samples);
                 let bound = |parameters: &Parameters<f32>| {
                     let mut rng = stream(13, "test", 0);
-                    let none = Binarisation::None;
-                    -evaluate(&vae, parameters, &data.test, none, &mut rng).loss
+                    -evaluate(&vae, parameters, &data[1], &mut rng).loss
                 };
                 let before = bound(&parameters);
-                let task = Task {
-                    model: &vae,
-                    data: &data,
-                    settings: &settings,
-                };
-                let epochs = fit(task, &mut parameters, |_| ()).unwrap();
-                let after = bound(&parameters);
+                let (outcome, run) = train(&vae, parameters, &data, &settings, |_| ());
+                assert_eq!(outcome, Ok(Outcome::Finished));
+                let (epochs, after) = (&run.epochs, bound(&run.parameters));
                 let what = format!("{likelihood:?} {divergence:?} {samples}: {before} to {after}");
                 assert!(after > before + 3.0, "{what}");
                 assert!(epochs[39].train.loss < epochs[0].train.loss - 2.0, "{what}");
@@ -55,7 +50,7 @@ fn fit_raises_the_bound_for_every_likelihood_divergence_and_number_of_samples() 
 #[test]
 fn fit_learns_the_deviation_of_the_noise() {
     // The pixels' noise is uniform on 60 grey values: deviation 17.3/255 = 0.068 around each of two pictures.
-    let (mut parameters, data) = (Parameters::<f64>::new(), dataset());
+    let mut parameters = Parameters::<f64>::new();
     let vae = Vae::new(
         architecture(Likelihood::GaussianLearned),
         &mut parameters,
@@ -63,16 +58,13 @@ fn fit_learns_the_deviation_of_the_noise() {
     );
     let settings = Settings {
         epochs: 300,
-        rate: 0.02,
+        rate: Schedule::constant(0.02),
         ..settings(15)
     };
-    let task = Task {
-        model: &vae,
-        data: &data,
-        settings: &settings,
-    };
-    fit(task, &mut parameters, |_| ()).unwrap();
-    let log_variance = parameters.get("decoder.log_variance").unwrap().sum();
+    let data = two_pictures(Binarisation::None);
+    let (outcome, run) = train(&vae, parameters, &data, &settings, |_| ());
+    assert_eq!(outcome, Ok(Outcome::Finished));
+    let log_variance = run.parameters.get("decoder.log_variance").unwrap().sum();
     let deviation = (log_variance / 2.0).exp();
     assert!((0.06..0.085).contains(&deviation), "{deviation}");
 }

@@ -1,8 +1,12 @@
 //! Two noisy pictures to learn, and settings for short runs.
 
-use elbo::data::{Binarisation, Dataset, Images};
-use elbo::nn::Activation;
-use elbo::train::Settings;
+use std::ops::ControlFlow;
+
+use elbo::Scalar;
+use elbo::data::Binarisation;
+use elbo::data::{Images, Pixels};
+use elbo::nn::{Activation, Adam, Model, Parameters, Schedule};
+use elbo::train::{Event, Outcome, Run, Settings, Task, TrainError, fit};
 use elbo::vae::{Architecture, Likelihood};
 use ndarray::Array2;
 use rand::Rng;
@@ -23,21 +27,46 @@ pub fn pictures(count: usize, seed: u64) -> Images {
     Images::new(pixels, 3, 4, None).unwrap()
 }
 
-pub fn dataset() -> Dataset {
-    Dataset {
-        name: "two pictures".to_owned(),
-        train: pictures(96, 1),
-        test: pictures(40, 2),
-    }
+/// One pixel an image, its number.
+pub fn numbered(count: u8) -> Images {
+    let pixels = Array2::from_shape_fn((usize::from(count), 1), |(i, _)| i as u8);
+    Images::new(pixels, 1, 1, None).unwrap()
+}
+
+/// 96 noisy pictures to train on, 40 to test on.
+pub fn two_pictures(binarisation: Binarisation) -> [Pixels; 2] {
+    [(96, 1), (40, 2)].map(|(count, seed)| pictures(count, seed).pixels_as(binarisation))
+}
+
+/// Trains, and returns how it ended and the state that it ended in.
+pub fn train<T: Scalar, M: Model<T>>(
+    model: &M,
+    parameters: Parameters<T>,
+    [train, test]: &[Pixels; 2],
+    settings: &Settings,
+    mut on_event: impl FnMut(Event<'_, T>),
+) -> (Result<Outcome, TrainError>, Run<T>) {
+    let task = Task {
+        model,
+        train,
+        test,
+        settings,
+    };
+    let mut run = Run::new(parameters, Adam::new(settings.rate.at(0)));
+    let outcome = fit(&task, &mut run, |event| {
+        on_event(event);
+        ControlFlow::Continue(())
+    });
+    (outcome, run)
 }
 
 pub fn settings(seed: u64) -> Settings {
     Settings {
         epochs: 3,
         batch: 20,
-        rate: 0.01,
+        rate: Schedule::constant(0.01),
         seed,
-        binarisation: Binarisation::None,
+        ..Settings::default()
     }
 }
 

@@ -9,8 +9,7 @@ use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
 use elbo::distributions::{DiagonalGaussian, MultivariateGaussian};
 use elbo::kl;
-use elbo::nn::Model;
-use elbo::nn::{Bound, Parameters};
+use elbo::nn::{Bound, Model, Parameters, Step};
 use elbo::vae::LinearVae;
 use ndarray::{Array1, Array2, ArrayD, Axis, arr2};
 use rand::rngs::StdRng;
@@ -194,7 +193,7 @@ fn of_the_model_that_is_trained() {
         let tape = Tape::new();
         let v = variables(&tape, &point);
         let (p, data) = (Bound::from_vars(&v), tape.constant(x.clone()));
-        let objective = vae.objective(&p, data, &mut rng);
+        let objective = vae.objective(&p, &data.into(), &mut Step::evaluation(&mut rng));
         let bound = vae.elbo(&p, data).mean().item();
         worst.number(objective.loss.item(), -bound, 1.0);
         let parts = objective.terms[0].1.item() - objective.terms[1].1.item();

@@ -6,8 +6,7 @@ mod evidence;
 use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;
 use elbo::distributions::noise::{standard_normal, stream};
-use elbo::nn::Model;
-use elbo::nn::{Activation, Bound, Parameters};
+use elbo::nn::{Activation, Bound, Model, Parameters, Step};
 use elbo::vae::{Architecture, Likelihood, Vae};
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix2, concatenate, s};
 
@@ -194,7 +193,11 @@ fn is_what_is_trained() {
         let x = data(Likelihood::Bernoulli, &mut rng, &[4, 3]);
         let tape = Tape::new();
         let (p, x) = (parameters.bind(&tape), tape.constant(x));
-        let objective = vae.objective(&p, x, &mut stream(1, "noise", 0));
+        let objective = vae.objective(
+            &p,
+            &x.into(),
+            &mut Step::evaluation(&mut stream(1, "noise", 0)),
+        );
         let noise = standard_normal(&tape, &vae.noise_shape(4), &mut stream(1, "noise", 0));
         let elbo = vae.elbo(&p, x, noise).value();
         let mut worst = Worst::default();

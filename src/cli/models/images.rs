@@ -88,13 +88,13 @@ impl DataCommand for ImageData {
         })
     }
 
-    fn describe(data: &LoadedData<Self>) -> String {
+    fn count(data: &LoadedData<Self>) -> String {
         let count = |pixels: &Pixels| Images::len(&pixels.images);
-        let ImageShape { height, width } = data.shape;
-        format!(
-            "{} training and {} test images of {height}x{width} pixels",
-            count(&data.train),
-            count(&data.test)
-        )
+        let (train, test) = (count(&data.train), count(&data.test));
+        format!("{train} training and {test} test images")
+    }
+
+    fn describe(ImageShape { height, width }: &ImageShape) -> String {
+        format!("images of {height}x{width} pixels")
     }
 }

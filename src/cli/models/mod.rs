@@ -20,7 +20,7 @@ use crate::nn::{Model, Parameters};
 use crate::train::{EpochMetrics, Metrics, Settings};
 
 pub use images::{ImageData, ImageShape};
-pub use saved::{Configuration, FILE, FORMAT, Header, Saved, file_of, header};
+pub use saved::{Configuration, FILE, FORMAT, Header, ModelFile, Saved, file_of, header};
 pub use vae::VaeCommand;
 
 /// Every model that the command line knows, in the order of the notes. The first is what `elbo train` trains.
@@ -49,6 +49,9 @@ pub trait ModelCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned
     /// # Errors
     /// With what was expected and what was found.
     fn check(&self, shape: &ShapeOf<Self>, settings: &Settings) -> Result<()>;
+
+    /// How many numbers its weights hold; `None` if that is beyond counting.
+    fn weights(&self, shape: &ShapeOf<Self>) -> Option<usize>;
 
     /// The model, with fresh weights.
     fn build(
@@ -127,8 +130,11 @@ pub trait DataCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned 
     /// If a file cannot be read or holds something else.
     fn load(&self) -> Result<LoadedData<Self>>;
 
-    /// A noun phrase: `10000 training and 2000 test images of 28x28 pixels`.
-    fn describe(data: &LoadedData<Self>) -> String;
+    /// How many there are: `10000 training and 2000 test images`.
+    fn count(data: &LoadedData<Self>) -> String;
+
+    /// What a datum is: `images of 28x28 pixels`.
+    fn describe(shape: &Self::Shape) -> String;
 }
 
 /// Data that were read.
@@ -179,12 +185,12 @@ pub struct Entry {
     pub train: fn(&ArgMatches) -> Result<ExitCode>,
     /// Goes on with the run in a folder; to so many epochs, if that is said.
     pub resume: fn(&Path, Option<usize>) -> Result<ExitCode>,
-    /// Evaluates the model in these bytes of a file.
-    pub evaluate: fn(&[u8], &Evaluate) -> Result<()>,
+    /// Evaluates the model in a file.
+    pub evaluate: fn(&ModelFile, &Evaluate) -> Result<()>,
     /// Samples from it.
-    pub sample: fn(&[u8], &Sample) -> Result<()>,
+    pub sample: fn(&ModelFile, &Sample) -> Result<()>,
     /// Reconstructs with it.
-    pub reconstruct: fn(&[u8], &Reconstruct) -> Result<()>,
+    pub reconstruct: fn(&ModelFile, &Reconstruct) -> Result<()>,
 }
 
 impl Entry {
@@ -197,9 +203,9 @@ impl Entry {
             command: train::command::<M>,
             train: train::start::<M>,
             resume: train::resume::<M>,
-            evaluate: |bytes, options| M::evaluate(Saved::read(bytes)?, options),
-            sample: |bytes, options| M::sample(Saved::read(bytes)?, options),
-            reconstruct: |bytes, options| M::reconstruct(Saved::read(bytes)?, options),
+            evaluate: |file, options| M::evaluate(file.model()?, options),
+            sample: |file, options| M::sample(file.model()?, options),
+            reconstruct: |file, options| M::reconstruct(file.model()?, options),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A saved model: the weights and, in the same file, everything needed to use them again.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +13,9 @@ use crate::train::Settings;
 
 /// The name of the model's file in the folder that a training run leaves.
 pub const FILE: &str = "model.safetensors";
+
+/// No model has more weights: a gigabyte of them, of which training needs several.
+const MOST_WEIGHTS: usize = 1 << 28;
 
 /// Changes when an older reader would misunderstand the file.
 pub const FORMAT: u32 = 2;
@@ -100,7 +104,13 @@ impl<M: ModelCommand> Configuration<M> {
             self.settings.batch > 0 && self.training_data > 0,
             "a batch and the training data must not be empty"
         );
-        self.options.check(&self.shape, &self.settings)
+        self.options.check(&self.shape, &self.settings)?;
+        let weights = self.options.weights(&self.shape).unwrap_or(usize::MAX);
+        ensure!(
+            weights <= MOST_WEIGHTS,
+            "layers of these widths have too many weights: the most is {MOST_WEIGHTS}"
+        );
+        Ok(())
     }
 
     /// Checks that other data have the shape of those that the model was trained on.
@@ -110,10 +120,11 @@ impl<M: ModelCommand> Configuration<M> {
     pub fn accepts(&self, data: &LoadedData<M::Data>) -> Result<()> {
         ensure!(
             data.shape == self.shape,
-            "the model was trained on {}, which are of another size than these: {}, {}",
+            "the model was trained on {} ({}), but {} has {}",
+            M::Data::describe(&self.shape),
             self.data_name,
             data.name,
-            M::Data::describe(data)
+            M::Data::describe(&data.shape)
         );
         Ok(())
     }
@@ -150,6 +161,12 @@ impl<M: ModelCommand> Saved<M> {
         configuration
             .check()
             .context("the model's description is damaged")?;
+        // Only what is out of all proportion: of what is not, the tensor that does not fit is named.
+        let weights = configuration.options.weights(&configuration.shape);
+        ensure!(
+            weights.is_some_and(|weights| weights <= bytes.len()),
+            "the file holds another architecture: it is too small for the weights of this one"
+        );
         let (model, mut parameters) = configuration.fresh();
         checkpoint::read(bytes, &mut parameters)?;
         Ok(Self {
@@ -166,5 +183,47 @@ pub fn file_of(path: &Path) -> PathBuf {
         path.join(FILE)
     } else {
         path.to_path_buf()
+    }
+}
+
+/// A file that is said to hold a model.
+pub struct ModelFile {
+    /// Where it is.
+    path: PathBuf,
+    /// What is in it.
+    bytes: Vec<u8>,
+}
+
+impl ModelFile {
+    /// Reads a file, or the one in a folder that `elbo train` left.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        let path = file_of(path);
+        let bytes = fs::read(&path).with_context(|| match path.exists() {
+            true => format!("cannot read the model {}", path.display()),
+            false => format!(
+                "cannot read the model {}: train one first (elbo train), or name the folder of one",
+                path.display()
+            ),
+        })?;
+        Ok(Self { path, bytes })
+    }
+
+    /// What kind of model it holds.
+    ///
+    /// # Errors
+    /// As [`header`], with the name of the file.
+    pub fn header(&self) -> Result<Header> {
+        header(&self.bytes).with_context(|| self.path.display().to_string())
+    }
+
+    /// The model.
+    ///
+    /// # Errors
+    /// As [`Saved::read`], with the name of the file.
+    pub fn model<M: ModelCommand>(&self) -> Result<Saved<M>> {
+        Saved::read(&self.bytes).with_context(|| self.path.display().to_string())
     }
 }

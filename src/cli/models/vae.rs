@@ -142,25 +142,8 @@ impl VaeCommand {
         widths.map(usize::to_string).collect::<Vec<_>>().join("-")
     }
 
-    /// How many numbers the matrices of encoder and decoder hold; `None` if that is beyond counting.
-    fn weights(&self, dimensions: usize) -> Option<usize> {
-        let layers = |ends: [usize; 2]| -> Option<usize> {
-            let widths = [&ends[..1], self.hidden.0.as_slice(), &ends[1..]].concat();
-            (widths.windows(2)).try_fold(0usize, |total, pair| {
-                total.checked_add(pair[0].checked_mul(pair[1])?)
-            })
-        };
-        let up = layers([dimensions, self.latent])?;
-        layers([dimensions, self.latent.checked_mul(2)?])?.checked_add(up)
-    }
-
-    /// Checks that weights and intermediate results have a size that a machine can hold.
+    /// Checks that intermediate results have a size that a machine can hold.
     fn check_size(&self, dimensions: usize, batch: usize) -> Result<()> {
-        let weights = self.weights(dimensions).unwrap_or(usize::MAX);
-        ensure!(
-            weights <= MOST_WEIGHTS,
-            "layers of these widths have too many weights: the most is {MOST_WEIGHTS}"
-        );
         let widest =
             (self.hidden.0.iter().copied()).fold(dimensions.max(2 * self.latent), usize::max);
         let rows = batch.max(TEST_BATCH);
@@ -176,9 +159,6 @@ impl VaeCommand {
         Ok(())
     }
 }
-
-/// No model has more weights: a gigabyte of them, of which training needs several.
-const MOST_WEIGHTS: usize = 1 << 28;
 
 /// No intermediate result has more entries.
 const MOST_ENTRIES: usize = 1 << 28;
@@ -215,10 +195,21 @@ impl ModelCommand for VaeCommand {
         for width in widths {
             ensure!(
                 (1..=MAX_WIDTH).contains(width),
-                "layers, latents and samples may be from 1 to {MAX_WIDTH}, found {width}"
+                "the widths of layers and latents, and samples, may be from 1 to {MAX_WIDTH}, found {width}"
             );
         }
         self.check_size(shape.dimensions(), settings.batch)
+    }
+
+    fn weights(&self, shape: &ImageShape) -> Option<usize> {
+        let layers = |ends: [usize; 2]| -> Option<usize> {
+            let widths = [&ends[..1], self.hidden.0.as_slice(), &ends[1..]].concat();
+            (widths.windows(2)).try_fold(0usize, |total, pair| {
+                total.checked_add(pair[0].checked_mul(pair[1])?)
+            })
+        };
+        let (pixels, latent) = (shape.dimensions(), self.latent);
+        layers([pixels, latent.checked_mul(2)?])?.checked_add(layers([pixels, latent])?)
     }
 
     fn build(

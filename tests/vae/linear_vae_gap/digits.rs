@@ -1,10 +1,12 @@
 //! Training on digits reaches the exact maximum of the likelihood.
 
+use std::ops::ControlFlow;
+
 use elbo::autodiff::Tape;
 use elbo::data::{Binarisation, Dataset, Images};
 use elbo::distributions::noise::stream;
-use elbo::nn::Parameters;
-use elbo::train::{Settings, Task, fit};
+use elbo::nn::{Adam, Parameters, Schedule};
+use elbo::train::{Run, Settings, Task, fit};
 use elbo::vae::{LinearVae, Ppca};
 use ndarray::Array2;
 
@@ -58,6 +60,7 @@ fn reach_the_exact_likelihood() {
         "exact log-likelihood at the maximum {:10.3} nats per image",
         ppca.log_likelihood
     );
+    let [train, test] = [data.train, data.test].map(|images| images.pixels_as(Binarisation::None));
     let mut parameters = Parameters::<f64>::new();
     let vae = LinearVae::new(x.ncols(), latent, &mut parameters, &mut rng);
     let (mut reached, mut least_gap) = (f64::NEG_INFINITY, f64::INFINITY);
@@ -65,16 +68,18 @@ fn reach_the_exact_likelihood() {
         let settings = Settings {
             epochs,
             batch,
-            rate,
-            seed: 1,
-            binarisation: Binarisation::None,
+            rate: Schedule::constant(rate),
+            ..Settings::default()
         };
         let task = Task {
             model: &vae,
-            data: &data,
+            train: &train,
+            test: &test,
             settings: &settings,
         };
-        fit(task, &mut parameters, |_| ()).unwrap();
+        let mut run = Run::new(parameters, Adam::new(rate));
+        fit(&task, &mut run, |_| ControlFlow::Continue(())).unwrap();
+        parameters = run.parameters;
         let tape = Tape::new();
         let p = parameters.bind_constant(&tape);
         let images = tape.constant(x.clone());
