@@ -295,6 +295,51 @@ pub fn row_sums<T: Scalar>(a: &[T], b: &[T], sums: &mut [T], f: impl Fn(T, T) ->
     );
 }
 
+#[cfg(all(feature = "avx", target_arch = "x86_64"))]
+struct RowDots<'a, T> {
+    rows: &'a [T],
+    x: &'a [T],
+    dots: &'a mut [T],
+}
+
+#[cfg(all(feature = "avx", target_arch = "x86_64"))]
+impl<T: Scalar> Kernel for RowDots<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        /// Several vectors of the widest kind: one addition need not wait for the one before.
+        const LANES: usize = 64;
+        let (x, x_rest) = self.x.as_chunks::<LANES>();
+        for (dot, row) in (self.dots.iter_mut()).zip(self.rows.chunks_exact(self.x.len())) {
+            let mut lanes = [T::zero(); LANES];
+            let (row, row_rest) = row.as_chunks::<LANES>();
+            for (a, x) in row.iter().zip(x) {
+                for lane in 0..LANES {
+                    lanes[lane] += a[lane] * x[lane];
+                }
+            }
+            for (lane, (&a, &x)) in lanes.iter_mut().zip(row_rest.iter().zip(x_rest)) {
+                *lane += a * x;
+            }
+            // Halves onto halves: one after the other, 64 additions would take longer than the row.
+            let mut half = LANES / 2;
+            while half > 0 {
+                for lane in 0..half {
+                    lanes[lane] += lanes[lane + half];
+                }
+                half /= 2;
+            }
+            *dot = lanes[0];
+        }
+    }
+}
+
+/// Σ a x over each row a of a matrix with as many rows as there are dots, and one row x.
+#[cfg(all(feature = "avx", target_arch = "x86_64"))]
+pub(crate) fn row_dots<T: Scalar>(rows: &[T], x: &[T], dots: &mut [T]) {
+    assert_eq!(rows.len(), x.len() * dots.len(), "rows of one length");
+    vectorised(RowDots { rows, x, dots });
+}
+
 struct FoldRows<'a, T, F> {
     rows: &'a [T],
     start: T,
