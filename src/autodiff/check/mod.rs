@@ -240,7 +240,13 @@ impl From<Reason> for Outcome {
 /// once for each function.
 type Function<'f> = dyn for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64> + 'f;
 
-/// The same of plain arrays.
+/// A function of the live and the frozen inputs.
+type Surrogate<'f> = dyn for<'t> Fn(&[Var<'t, f64>], &[Var<'t, f64>]) -> Var<'t, f64> + 'f;
+
+/// A check at one point.
+type Attempt<'f> = dyn Fn(&[ArrayD<f64>], &mut StdRng) -> Result<Report, Outcome> + 'f;
+
+/// A function of plain arrays.
 pub(super) type Values<'f> = dyn Fn(&[ArrayD<f64>]) -> ArrayD<f64> + 'f;
 
 impl Check {
@@ -337,7 +343,7 @@ impl Check {
         &self,
         inputs: &[ArrayD<f64>],
         f: &Function<'_>,
-        surrogate: &dyn for<'t> Fn(&[Var<'t, f64>], &[Var<'t, f64>]) -> Var<'t, f64>,
+        surrogate: &Surrogate<'_>,
     ) -> Result<Report, Failure> {
         self.moving_away_from_kinks(inputs, &|point, rng| {
             let frozen = point.to_vec();
@@ -367,7 +373,7 @@ impl Check {
     fn moving_away_from_kinks(
         &self,
         inputs: &[ArrayD<f64>],
-        attempt: &dyn Fn(&[ArrayD<f64>], &mut StdRng) -> Result<Report, Outcome>,
+        attempt: &Attempt<'_>,
     ) -> Result<Report, Failure> {
         let mut rng = StdRng::seed_from_u64(self.seed);
         let mut point = inputs.to_vec();

@@ -77,9 +77,14 @@ impl<T: Scalar> Tape<T> {
     /// A pooled buffer of x's shape, filled by a loop over the entries of both.
     fn fill_from(&self, x: &Value<T>, fill: &dyn Fn(&[T], &mut [T])) -> Value<T> {
         let mut y = self.buffer(x.shape());
-        let x = self.in_order(x, x.shape());
-        fill(entries(&x), entries_mut(&mut y));
-        self.recycle(x);
+        match x.as_slice() {
+            Some(x) => fill(x, entries_mut(&mut y)),
+            None => {
+                let x = self.in_order(x, x.shape());
+                fill(entries(&x), entries_mut(&mut y));
+                self.recycle(x);
+            }
+        }
         y.into_shared()
     }
 
