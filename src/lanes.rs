@@ -36,18 +36,19 @@ fn vectorised<K: Kernel>(kernel: K) {
 }
 
 /// Calls `f` on parts of the index range 0..length, on several threads where that is worth it.
+///
+/// `halve` and `f` are `dyn`, so that the splitting is compiled once for each kind of `work`, not once for each loop.
 fn split<A: Send>(
     length: usize,
     work: A,
-    halve: impl Fn(A, usize) -> (A, A) + Sync,
-    f: impl Fn(A) + Sync,
+    halve: &(dyn Fn(A, usize) -> (A, A) + Sync),
+    f: &(dyn Fn(A) + Sync),
 ) {
     #[cfg(feature = "threads")]
     if length >= WORTH_SPLITTING && rayon::current_num_threads() > 1 {
-        halves(length, rayon::current_num_threads(), work, &halve, &f);
-        return;
+        return halves(length, rayon::current_num_threads(), work, halve, f);
     }
-    let _ = (length, &halve);
+    let _ = (length, halve);
     f(work);
 }
 
@@ -57,8 +58,8 @@ fn halves<A: Send>(
     length: usize,
     parts: usize,
     work: A,
-    halve: &(impl Fn(A, usize) -> (A, A) + Sync),
-    f: &(impl Fn(A) + Sync),
+    halve: &(dyn Fn(A, usize) -> (A, A) + Sync),
+    f: &(dyn Fn(A) + Sync),
 ) {
     if parts < 2 || length < WORTH_SPLITTING / 2 {
         return f(work);
@@ -91,41 +92,90 @@ pub(crate) fn map<T: Scalar>(x: &[T], y: &mut [T], f: impl Fn(T) -> T + Sync) {
     split(
         x.len(),
         (x, y),
-        |(x, y), middle| {
+        &|(x, y), middle| {
             let ((x0, x1), (y0, y1)) = (x.split_at(middle), y.split_at_mut(middle));
             ((x0, y0), (x1, y1))
         },
-        |(x, y)| vectorised(Map(x, y, &f)),
+        &|(x, y)| vectorised(Map(x, y, &f)),
     );
 }
 
-struct Zip<'a, T, F>(&'a [T], &'a [T], &'a mut [T], &'a F);
+/// What a loop reads at each entry: an entry of its own, or the same number.
+#[derive(Clone, Copy)]
+pub(crate) enum Operand<'a, T> {
+    Entries(&'a [T]),
+    Number(T),
+}
 
-impl<T: Copy, F: Fn(T, T) -> T> Kernel for Zip<'_, T, F> {
-    #[inline(always)]
-    fn run(self) {
-        for ((y, &a), &b) in self.2.iter_mut().zip(self.0).zip(self.1) {
-            *y = (self.3)(a, b);
+impl<'a, T: Copy> Operand<'a, T> {
+    fn split_at(self, middle: usize) -> (Self, Self) {
+        match self {
+            Self::Entries(entries) => {
+                let (left, right) = entries.split_at(middle);
+                (Self::Entries(left), Self::Entries(right))
+            }
+            Self::Number(_) => (self, self),
+        }
+    }
+
+    fn fits(self, length: usize) -> bool {
+        match self {
+            Self::Entries(entries) => entries.len() == length,
+            Self::Number(_) => true,
         }
     }
 }
 
-/// y ← f(a, b), entry by entry.
-pub fn zip<T: Scalar>(a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T + Sync) {
-    assert!(
-        a.len() == y.len() && b.len() == y.len(),
-        "slices of one length"
-    );
+struct Zip<'a, T, F>(Operand<'a, T>, Operand<'a, T>, &'a mut [T], &'a F);
+
+impl<T: Copy, F: Fn(T, T) -> T> Kernel for Zip<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        let Self(a, b, y, f) = self;
+        match (a, b) {
+            (Operand::Entries(a), Operand::Entries(b)) => {
+                for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+                    *y = f(a, b);
+                }
+            }
+            (Operand::Entries(a), Operand::Number(b)) => {
+                for (y, &a) in y.iter_mut().zip(a) {
+                    *y = f(a, b);
+                }
+            }
+            (Operand::Number(a), Operand::Entries(b)) => {
+                for (y, &b) in y.iter_mut().zip(b) {
+                    *y = f(a, b);
+                }
+            }
+            (Operand::Number(a), Operand::Number(b)) => y.fill(f(a, b)),
+        }
+    }
+}
+
+/// y ← f(a, b), entry by entry; a or b may be one number for all.
+pub(crate) fn zip_operands<T: Scalar>(
+    a: Operand<'_, T>,
+    b: Operand<'_, T>,
+    y: &mut [T],
+    f: impl Fn(T, T) -> T + Sync,
+) {
+    assert!(a.fits(y.len()) && b.fits(y.len()), "slices of one length");
     split(
-        a.len(),
+        y.len(),
         (a, b, y),
-        |(a, b, y), middle| {
+        &|(a, b, y), middle| {
             let ((a0, a1), (b0, b1)) = (a.split_at(middle), b.split_at(middle));
             let (y0, y1) = y.split_at_mut(middle);
             ((a0, b0, y0), (a1, b1, y1))
         },
-        |(a, b, y)| vectorised(Zip(a, b, y, &f)),
+        &|(a, b, y)| vectorised(Zip(a, b, y, &f)),
     );
+}
+
+/// y ← f(a, b), entry by entry.
+pub fn zip<T: Scalar>(a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T + Sync) {
+    zip_operands(Operand::Entries(a), Operand::Entries(b), y, f);
 }
 
 struct Update<'a, T, F>(&'a mut [T], &'a [T], &'a F);
@@ -145,11 +195,11 @@ pub fn update<T: Scalar>(y: &mut [T], a: &[T], f: impl Fn(T, T) -> T + Sync) {
     split(
         a.len(),
         (y, a),
-        |(y, a), middle| {
+        &|(y, a), middle| {
             let ((y0, y1), (a0, a1)) = (y.split_at_mut(middle), a.split_at(middle));
             ((y0, a0), (y1, a1))
         },
-        |(y, a)| vectorised(Update(y, a, &f)),
+        &|(y, a)| vectorised(Update(y, a, &f)),
     );
 }
 
@@ -179,8 +229,8 @@ pub fn update_rows<T: Scalar>(matrix: &mut [T], row: &[T], f: impl Fn(T, T) -> T
     split(
         matrix.len(),
         matrix,
-        |matrix, middle| matrix.split_at_mut(middle / width * width),
-        |rows| vectorised(Rows { rows, row, f: &f }),
+        &|matrix, middle| matrix.split_at_mut(middle / width * width),
+        &|rows| vectorised(Rows { rows, row, f: &f }),
     );
 }
 
@@ -231,18 +281,63 @@ pub fn row_sums<T: Scalar>(a: &[T], b: &[T], sums: &mut [T], f: impl Fn(T, T) ->
     split(
         a.len(),
         (a, b, sums),
-        |(a, b, sums), middle| {
+        &|(a, b, sums), middle| {
             let rows = middle / width;
             let ((a0, a1), (b0, b1)) = (a.split_at(rows * width), b.split_at(rows * width));
             let (s0, s1) = sums.split_at_mut(rows);
             ((a0, b0, s0), (a1, b1, s1))
         },
-        |(a, b, sums)| {
+        &|(a, b, sums)| {
             if !sums.is_empty() {
                 vectorised(RowSums { a, b, sums, f: &f });
             }
         },
     );
+}
+
+#[cfg(all(feature = "avx", target_arch = "x86_64"))]
+struct RowDots<'a, T> {
+    rows: &'a [T],
+    x: &'a [T],
+    dots: &'a mut [T],
+}
+
+#[cfg(all(feature = "avx", target_arch = "x86_64"))]
+impl<T: Scalar> Kernel for RowDots<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        /// Several vectors of the widest kind: one addition need not wait for the one before.
+        const LANES: usize = 64;
+        let (x, x_rest) = self.x.as_chunks::<LANES>();
+        for (dot, row) in (self.dots.iter_mut()).zip(self.rows.chunks_exact(self.x.len())) {
+            let mut lanes = [T::zero(); LANES];
+            let (row, row_rest) = row.as_chunks::<LANES>();
+            for (a, x) in row.iter().zip(x) {
+                for lane in 0..LANES {
+                    lanes[lane] += a[lane] * x[lane];
+                }
+            }
+            for (lane, (&a, &x)) in lanes.iter_mut().zip(row_rest.iter().zip(x_rest)) {
+                *lane += a * x;
+            }
+            // Halves onto halves: one after the other, 64 additions would take longer than the row.
+            let mut half = LANES / 2;
+            while half > 0 {
+                for lane in 0..half {
+                    lanes[lane] += lanes[lane + half];
+                }
+                half /= 2;
+            }
+            *dot = lanes[0];
+        }
+    }
+}
+
+/// Σ a x over each row a of a matrix with as many rows as there are dots, and one row x.
+#[cfg(all(feature = "avx", target_arch = "x86_64"))]
+pub(crate) fn row_dots<T: Scalar>(rows: &[T], x: &[T], dots: &mut [T]) {
+    assert_eq!(rows.len(), x.len() * dots.len(), "rows of one length");
+    vectorised(RowDots { rows, x, dots });
 }
 
 struct FoldRows<'a, T, F> {
@@ -287,13 +382,13 @@ pub(crate) fn fold_rows<T: Scalar>(
     split(
         rows.len(),
         (rows, folds),
-        |(rows, folds), middle| {
+        &|(rows, folds), middle| {
             let count = middle / width;
             let (r0, r1) = rows.split_at(count * width);
             let (f0, f1) = folds.split_at_mut(count);
             ((r0, f0), (r1, f1))
         },
-        |(rows, folds)| {
+        &|(rows, folds)| {
             if !folds.is_empty() {
                 let f = &f;
                 vectorised(FoldRows {
@@ -345,12 +440,12 @@ pub fn fold_columns<T: Scalar>(
     split(
         rows.len(),
         (0, folds),
-        |(first, folds): (usize, &mut [T]), middle| {
+        &|(first, folds): (usize, &mut [T]), middle| {
             let (f0, f1) = folds.split_at_mut(middle / height);
             let cut = first + f0.len();
             ((first, f0), (cut, f1))
         },
-        |(first, folds)| {
+        &|(first, folds)| {
             let f = &f;
             vectorised(FoldColumns {
                 rows,
@@ -403,14 +498,14 @@ pub(crate) fn weighted_rows<T: Scalar>(
     split(
         y.len(),
         (weights, a, b, y),
-        |(weights, a, b, y), middle| {
+        &|(weights, a, b, y), middle| {
             let rows = middle / width;
             let cut = rows * width;
             let ((w0, w1), (a0, a1)) = (weights.split_at(rows), a.split_at(cut));
             let ((b0, b1), (y0, y1)) = (b.split_at(cut), y.split_at_mut(cut));
             ((w0, a0, b0, y0), (w1, a1, b1, y1))
         },
-        |(weights, a, b, y)| {
+        &|(weights, a, b, y)| {
             if !y.is_empty() {
                 vectorised(WeightedRows {
                     weights,
@@ -463,11 +558,11 @@ pub fn update3<T: Scalar>(targets: [&mut [T]; 3], a: &[T], f: impl Fn([T; 3], T)
     split(
         a.len(),
         (targets, a),
-        |([x, y, z], a), middle| {
+        &|([x, y, z], a), middle| {
             let ((x0, x1), (y0, y1)) = (x.split_at_mut(middle), y.split_at_mut(middle));
             let ((z0, z1), (a0, a1)) = (z.split_at_mut(middle), a.split_at(middle));
             (([x0, y0, z0], a0), ([x1, y1, z1], a1))
         },
-        |(targets, a)| vectorised(Update3 { targets, a, f: &f }),
+        &|(targets, a)| vectorised(Update3 { targets, a, f: &f }),
     );
 }

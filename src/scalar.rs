@@ -4,14 +4,8 @@ use ndarray::{NdFloat, ScalarOperand};
 
 use crate::elementary::Format;
 
-/// What the matrix product asks of a number.
-#[cfg(all(feature = "faer", not(feature = "blas")))]
-use faer::traits::ComplexField as Factor;
-#[cfg(not(all(feature = "faer", not(feature = "blas"))))]
-use std::any::Any as Factor;
-
 /// A floating-point number that arrays are made of: `f32` or `f64`.
-pub trait Scalar: NdFloat + Format + Factor + ScalarOperand + Default + std::iter::Sum {
+pub trait Scalar: NdFloat + Format + ScalarOperand + Default + std::iter::Sum {
     /// The nearest value to `value`.
     fn of(value: f64) -> Self;
 

@@ -110,11 +110,13 @@ impl<'t, T: Scalar> Pullback<'t, T> {
     /// shape and adds it to what other uses of that input have given.
     pub fn give(&self, index: usize, cotangent: impl FnOnce() -> Var<'t, T>) {
         if self.wanted(index) {
-            let contribution = cotangent();
-            self.contributions
-                .borrow_mut()
-                .push((self.inputs[index], contribution));
+            self.add(index, cotangent());
         }
+    }
+
+    fn add(&self, index: usize, contribution: Var<'t, T>) {
+        let mut contributions = self.contributions.borrow_mut();
+        contributions.push((self.inputs[index], contribution));
     }
 }
 
@@ -216,18 +218,34 @@ impl<T: Scalar> Tape<T> {
         value: Value<T>,
         rule: impl for<'s> Fn(&Pullback<'s, T>) + 'static,
     ) -> Var<'t, T> {
+        let active = self.is_any_active(name, inputs);
+        let rule = active.then(|| -> Rule<T> { Rc::new(rule) });
+        self.push_result(name, inputs, value, rule)
+    }
+
+    /// Does an operation on these inputs leave a rule behind?
+    fn is_any_active(&self, name: &str, inputs: &[Var<'_, T>]) -> bool {
         for input in inputs {
             assert!(
                 std::ptr::eq(input.tape, self),
                 "{name}: an operand belongs to another tape"
             );
         }
-        let active = self.recording.get() && inputs.iter().any(|input| input.is_active());
-        let origin = active.then(|| Origin {
+        self.recording.get() && inputs.iter().any(|input| input.is_active())
+    }
+
+    fn push_result(
+        &self,
+        name: &'static str,
+        inputs: &[Var<'_, T>],
+        value: Value<T>,
+        rule: Option<Rule<T>>,
+    ) -> Var<'_, T> {
+        let origin = rule.map(|rule| Origin {
             inputs: inputs.iter().map(|input| input.id).collect(),
-            rule: Rc::new(rule),
+            rule,
         });
-        self.push(name, value, active, origin)
+        self.push(name, value, origin.is_some(), origin)
     }
 
     pub(super) fn push(

@@ -61,7 +61,7 @@ pub fn score_gradient(
     f: impl for<'t> Fn(&DiagonalGaussian<'t, f64>, Var<'t, f64>) -> Var<'t, f64>,
     baseline: &Baseline,
 ) -> Result<Draws, NoGradient> {
-    Parts::of_gaussian(q, noise, f)?.draws(baseline)
+    Parts::of_gaussian(q, noise, &f)?.draws(baseline)
 }
 
 /// As [`score_gradient`], for one of K classes with probabilities softmax(a): the gradient with respect to the logits a, of
@@ -79,7 +79,7 @@ pub fn categorical_score_gradient(
     f: impl for<'t> Fn(&Categorical<'t, f64>, Var<'t, f64>) -> Var<'t, f64>,
     baseline: &Baseline,
 ) -> Result<Draws, NoGradient> {
-    Parts::of_categorical(logits, one_hot, f)?.draws(baseline)
+    Parts::of_categorical(logits, one_hot, &f)?.draws(baseline)
 }
 
 /// b* = E g s / E s² for each entry of φ, where g = f s + ∇_φ f and s is the score: of all numbers b, the one for which
@@ -98,7 +98,7 @@ pub fn best_baseline(
     noise: &Nodes,
     f: impl for<'t> Fn(&DiagonalGaussian<'t, f64>, Var<'t, f64>) -> Var<'t, f64>,
 ) -> Result<Array1<f64>, NoGradient> {
-    let parts = Parts::of_gaussian(q, noise.points().view(), f)?;
+    let parts = Parts::of_gaussian(q, noise.points().view(), &f)?;
     let best: Array1<f64> = (0..parts.scores.ncols())
         .map(|entry| parts.best(entry, noise.weights()))
         .collect();
@@ -107,6 +107,12 @@ pub fn best_baseline(
         None => Ok(best),
     }
 }
+
+/// f(q, z) for a Gaussian q: behind a reference, so that what follows is compiled once and not once for each f.
+type OfGaussian<'f> = dyn for<'t> Fn(&DiagonalGaussian<'t, f64>, Var<'t, f64>) -> Var<'t, f64> + 'f;
+
+/// The same for a categorical one.
+type OfCategorical<'f> = dyn for<'t> Fn(&Categorical<'t, f64>, Var<'t, f64>) -> Var<'t, f64> + 'f;
 
 /// What the draws' gradients are made of.
 struct Parts {
@@ -125,7 +131,7 @@ impl Parts {
     fn of_gaussian(
         q: &GaussianParameters,
         noise: ArrayView2<'_, f64>,
-        f: impl for<'t> Fn(&DiagonalGaussian<'t, f64>, Var<'t, f64>) -> Var<'t, f64>,
+        f: &OfGaussian<'_>,
     ) -> Result<Self, NoGradient> {
         q.check("score_gradient", noise)?;
         let scores = gaussian_scores(noise);
@@ -151,7 +157,7 @@ impl Parts {
     fn of_categorical(
         logits: ArrayView1<'_, f64>,
         one_hot: ArrayView2<'_, f64>,
-        f: impl for<'t> Fn(&Categorical<'t, f64>, Var<'t, f64>) -> Var<'t, f64>,
+        f: &OfCategorical<'_>,
     ) -> Result<Self, NoGradient> {
         let operation = "categorical_score_gradient";
         assert!(

@@ -31,7 +31,7 @@ const CLOSE: f64 = 1e-5;
 /// near the end the Hessian itself, differentiated on the tape.
 pub(super) fn descend(
     start: Array1<f64>,
-    objective: &impl Objective,
+    objective: &dyn Objective,
     tolerance: f64,
     limit: usize,
 ) -> End {
@@ -83,7 +83,7 @@ struct Point {
 }
 
 impl Point {
-    fn of(at: Array1<f64>, objective: &impl Objective) -> Self {
+    fn of(at: Array1<f64>, objective: &dyn Objective) -> Self {
         let (value, gradient) = slope_at(&at, objective);
         Self {
             at,
@@ -94,7 +94,7 @@ impl Point {
 }
 
 /// A Newton step, if there is one and it flattens the slope.
-fn newton(at: &Array1<f64>, gradient: &Array1<f64>, objective: &impl Objective) -> Option<Point> {
+fn newton(at: &Array1<f64>, gradient: &Array1<f64>, objective: &dyn Objective) -> Option<Point> {
     let next = Point::of(at + &newton_step(at, gradient, objective)?, objective);
     (largest(&next.gradient) < largest(gradient)).then_some(next)
 }
@@ -106,7 +106,7 @@ fn downhill(
     value: f64,
     gradient: &Array1<f64>,
     inverse: &mut Array2<f64>,
-    objective: &impl Objective,
+    objective: &dyn Objective,
 ) -> Option<Point> {
     let mut step = -inverse.dot(gradient);
     if gradient.dot(&step) >= 0.0 {
@@ -143,7 +143,7 @@ fn improve(inverse: &mut Array2<f64>, step: &Array1<f64>, change: &Array1<f64>) 
 }
 
 /// The value and its gradient.
-pub(super) fn slope_at(at: &Array1<f64>, objective: &impl Objective) -> (f64, Array1<f64>) {
+pub(super) fn slope_at(at: &Array1<f64>, objective: &dyn Objective) -> (f64, Array1<f64>) {
     let tape = Tape::new();
     let x = tape.variable(at.clone());
     let y = objective.at(x);
@@ -154,7 +154,7 @@ pub(super) fn slope_at(at: &Array1<f64>, objective: &impl Objective) -> (f64, Ar
 fn newton_step(
     at: &Array1<f64>,
     gradient: &Array1<f64>,
-    objective: &impl Objective,
+    objective: &dyn Objective,
 ) -> Option<Array1<f64>> {
     let tape = Tape::new();
     let x = tape.variable(at.clone());

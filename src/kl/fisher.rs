@@ -74,6 +74,17 @@ pub fn fisher_information(
     nodes: &Nodes,
     log_density: impl for<'t> Fn(Var<'t, f64>, Var<'t, f64>) -> Var<'t, f64>,
 ) -> Result<FisherInformation, NotDifferentiable> {
+    information(theta, nodes, &log_density)
+}
+
+/// log p of points in rows, for parameters in rows.
+type LogDensity<'f> = dyn for<'t> Fn(Var<'t, f64>, Var<'t, f64>) -> Var<'t, f64> + 'f;
+
+fn information(
+    theta: &Array1<f64>,
+    nodes: &Nodes,
+    log_density: &LogDensity<'_>,
+) -> Result<FisherInformation, NotDifferentiable> {
     let nodes = nodes.support();
     let (n, k) = (nodes.len(), theta.len());
     let tape = Tape::new();

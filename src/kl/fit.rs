@@ -251,7 +251,7 @@ impl Family {
     }
 
     /// The end of a descent, as a fit.
-    fn fit(&self, end: End, other_rule: &impl Divergence) -> Result<Fit, NoFit> {
+    fn fit(&self, end: End, other_rule: &dyn Divergence) -> Result<Fit, NoFit> {
         let q = self.moments(&end.at);
         let other = InFamily(self, other_rule);
         Ok(Fit {
@@ -271,18 +271,22 @@ fn not_converged(end: &End) -> NoFit {
     }
 }
 
+/// log p̃ of points in rows, one number for each: behind a reference, so that what follows is compiled once and not once for
+/// each density.
+type LogDensity<'f> = dyn for<'t> Fn(Var<'t, f64>) -> Var<'t, f64> + 'f;
+
 /// A divergence between q and the target, up to a constant, in nats.
 trait Divergence {
     fn of<'t>(&self, q: &MultivariateGaussian<'t, f64>) -> Var<'t, f64>;
 }
 
 /// E_q[log q - log p̃] = -H(q) - Σ w log p̃(μ + Lε): the entropy exactly, the rest over the nodes of the noise.
-struct Reverse<'a, F> {
+struct Reverse<'a> {
     noise: Nodes,
-    log_p: &'a F,
+    log_p: &'a LogDensity<'a>,
 }
 
-impl<F: for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>> Divergence for Reverse<'_, F> {
+impl Divergence for Reverse<'_> {
     fn of<'t>(&self, q: &MultivariateGaussian<'t, f64>) -> Var<'t, f64> {
         let tape = q.mean().tape();
         let z = q.sample(tape.constant(self.noise.points().clone()));
@@ -299,9 +303,9 @@ impl<F: for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>> Divergence for Reverse<'_, F> 
 }
 
 /// A divergence as a function of a family's parameters.
-struct InFamily<'a, D>(&'a Family, &'a D);
+struct InFamily<'a>(&'a Family, &'a dyn Divergence);
 
-impl<D: Divergence> Objective for InFamily<'_, D> {
+impl Objective for InFamily<'_> {
     fn at<'t>(&self, parameters: Var<'t, f64>) -> Var<'t, f64> {
         match self.0.gaussian(parameters) {
             Some(q) => self.1.of(&q),
@@ -315,10 +319,10 @@ impl<D: Divergence> Objective for InFamily<'_, D> {
 ///
 /// The gradient is in deviations of the Gaussian that a descent starts from. Where q has become much narrower than that, or
 /// correlated, the rounding of z alone makes a slope, and the steps are short: so after a stretch q itself is the next start.
-fn descend_to_fit<D: Divergence>(
+fn descend_to_fit(
     start: &Moments,
     shape: Shape,
-    [divergence, other_rule]: [&D; 2],
+    [divergence, other_rule]: [&dyn Divergence; 2],
     effort: &Effort,
 ) -> Result<Fit, NoFit> {
     const STRETCH: usize = 100;
@@ -389,6 +393,15 @@ pub fn reverse_fit(
     start: &Moments,
     effort: &Effort,
 ) -> Result<Fit, NoFit> {
+    fit_to(&log_p, shape, start, effort)
+}
+
+fn fit_to(
+    log_p: &LogDensity<'_>,
+    shape: Shape,
+    start: &Moments,
+    effort: &Effort,
+) -> Result<Fit, NoFit> {
     /// More nodes than these in all are not tried.
     const MOST: usize = 100_000;
     let dimensions = start.mean.len();
@@ -397,7 +410,7 @@ pub fn reverse_fit(
         let finer = nodes + nodes / 2;
         let [rule, finer_rule] = [nodes, finer].map(|nodes| Reverse {
             noise: Nodes::standard_normal(nodes, dimensions),
-            log_p: &log_p,
+            log_p,
         });
         let fit = descend_to_fit(start, shape, [&rule, &finer_rule], effort)?;
         if fit.quadrature_error <= effort.quadrature {
@@ -432,13 +445,22 @@ pub fn reverse_minima(
     starts: &[Moments],
     effort: &Effort,
 ) -> Minima {
+    minima_from(&log_p, shape, starts, effort)
+}
+
+fn minima_from(
+    log_p: &LogDensity<'_>,
+    shape: Shape,
+    starts: &[Moments],
+    effort: &Effort,
+) -> Minima {
     let mut minima = Minima {
         fits: Vec::new(),
         saddles: 0,
         failures: Vec::new(),
     };
     for start in starts {
-        match reverse_fit(&log_p, shape, start, effort) {
+        match fit_to(log_p, shape, start, effort) {
             Ok(fit) if !fit.minimum => minima.saddles += 1,
             Ok(fit) if minima.fits.iter().any(|known| same(&known.q, &fit.q)) => {}
             Ok(fit) => minima.fits.push(fit),
@@ -623,6 +645,10 @@ impl Target {
         log_p: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
         grid: &Grid,
     ) -> Result<Self, NoFit> {
+        Self::of_density(&log_p, grid)
+    }
+
+    fn of_density(log_p: &LogDensity<'_>, grid: &Grid) -> Result<Self, NoFit> {
         let points = grid.nodes();
         let tape = Tape::new();
         let log_p = log_p(tape.constant(points.clone())).value();

@@ -75,7 +75,7 @@ pub fn reverse_gradient_by_score(
     noise: &Nodes,
     log_p: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
 ) -> Result<Array1<f64>, NotFinite> {
-    gradient(Road::Score, family, phi, noise, log_p)
+    gradient(Road::Score, family, phi, noise, &log_p)
 }
 
 /// ∇_φ E_ε[log q_φ(z) - log p(z)] with z = g_φ(ε), along the paths of the samples, over nodes of the noise, of shape (k)
@@ -92,7 +92,7 @@ pub fn reverse_gradient_by_path(
     noise: &Nodes,
     log_p: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
 ) -> Result<Array1<f64>, NotFinite> {
-    gradient(Road::Path, family, phi, noise, log_p)
+    gradient(Road::Path, family, phi, noise, &log_p)
 }
 
 /// By what a parameter moves the expectation.
@@ -103,10 +103,10 @@ enum Road {
 
 fn gradient(
     road: Road,
-    family: &impl Family,
+    family: &dyn Family,
     phi: &Array1<f64>,
     noise: &Nodes,
-    log_p: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
+    log_p: &dyn for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
 ) -> Result<Array1<f64>, NotFinite> {
     let noise = noise.support();
     let tape = Tape::new();

@@ -14,6 +14,8 @@
 
 use ndarray::ArrayD;
 
+use super::Values;
+
 /// One column of a Jacobian: ∂y/∂x_j for every entry of y, and how far off it may be.
 pub(super) struct Column {
     pub(super) entries: Vec<Entry>,
@@ -89,7 +91,7 @@ type Levels = [(ArrayD<f64>, ArrayD<f64>); 3];
 /// ∂y/∂x_j by extrapolated central differences; `None` if f or its slope is not finite even at the smallest step. The
 /// rounding of each output is relative to its magnitude, or its value where that is larger.
 pub(super) fn column(
-    f: &impl Fn(&[ArrayD<f64>]) -> ArrayD<f64>,
+    f: &Values<'_>,
     inputs: &mut [ArrayD<f64>],
     (center, magnitudes): (&ArrayD<f64>, &[f64]),
     (input, entry): (usize, usize),

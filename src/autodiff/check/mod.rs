@@ -236,6 +236,19 @@ impl From<Reason> for Outcome {
     }
 }
 
+/// A function on the tape, as the checks receive it: behind a reference, so that the checker is compiled once and not
+/// once for each function.
+type Function<'f> = dyn for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64> + 'f;
+
+/// A function of the live and the frozen inputs.
+type Surrogate<'f> = dyn for<'t> Fn(&[Var<'t, f64>], &[Var<'t, f64>]) -> Var<'t, f64> + 'f;
+
+/// A check at one point.
+type Attempt<'f> = dyn Fn(&[ArrayD<f64>], &mut StdRng) -> Result<Report, Outcome> + 'f;
+
+/// A function of plain arrays.
+pub(super) type Values<'f> = dyn Fn(&[ArrayD<f64>]) -> ArrayD<f64> + 'f;
+
 impl Check {
     /// A check for the derivation `slug`.
     pub fn new(slug: &str) -> Self {
@@ -262,8 +275,12 @@ impl Check {
         inputs: &[ArrayD<f64>],
         f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
     ) -> Result<Report, Failure> {
-        let value = |inputs: &[ArrayD<f64>]| evaluate(&f, inputs);
-        self.moving_away_from_kinks(inputs, |inputs, rng| self.compare(inputs, &f, &value, rng))
+        self.first_order(inputs, &f)
+    }
+
+    fn first_order(&self, inputs: &[ArrayD<f64>], f: &Function<'_>) -> Result<Report, Failure> {
+        let value = |inputs: &[ArrayD<f64>]| evaluate(f, inputs);
+        self.moving_away_from_kinks(inputs, &|inputs, rng| self.compare(inputs, f, &value, rng))
     }
 
     /// As [`run`](Check::run) for the second order: the gradient ∇⟨u, f⟩ for a random signed u, as an
@@ -276,7 +293,11 @@ impl Check {
         inputs: &[ArrayD<f64>],
         f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
     ) -> Result<Report, Failure> {
-        let values = evaluate(&f, inputs);
+        self.second_order(inputs, &f)
+    }
+
+    fn second_order(&self, inputs: &[ArrayD<f64>], f: &Function<'_>) -> Result<Report, Failure> {
+        let values = evaluate(f, inputs);
         if values.is_empty() || inputs.iter().all(ArrayD::is_empty) {
             return Err(self.failure(Reason::NothingToCompare));
         }
@@ -284,9 +305,9 @@ impl Check {
             &mut StdRng::seed_from_u64(self.seed ^ 0x5eed),
             &values.raw_dim(),
         );
-        self.orders_agree(inputs, &f, &weights)
+        self.orders_agree(inputs, f, &weights)
             .map_err(|reason| self.failure(reason))?;
-        self.run(inputs, |v| gradient_expression(&f, v, &weights))
+        self.first_order(inputs, &|v| gradient_expression(f, v, &weights))
     }
 
     /// Checks a function with stopped gradients or frozen selections. Its derivative is by declaration that
@@ -315,7 +336,16 @@ impl Check {
         f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
         surrogate: impl for<'t> Fn(&[Var<'t, f64>], &[Var<'t, f64>]) -> Var<'t, f64>,
     ) -> Result<Report, Failure> {
-        self.moving_away_from_kinks(inputs, |point, rng| {
+        self.against_surrogate(inputs, &f, &surrogate)
+    }
+
+    fn against_surrogate(
+        &self,
+        inputs: &[ArrayD<f64>],
+        f: &Function<'_>,
+        surrogate: &Surrogate<'_>,
+    ) -> Result<Report, Failure> {
+        self.moving_away_from_kinks(inputs, &|point, rng| {
             let frozen = point.to_vec();
             let value = |inputs: &[ArrayD<f64>]| {
                 let tape = Tape::new();
@@ -325,11 +355,11 @@ impl Check {
                     frozen.iter().map(|x| tape.constant(x.clone())).collect();
                 surrogate(&live, &frozen).value().into_owned()
             };
-            let (own, declared) = (evaluate(&f, point), value(point));
+            let (own, declared) = (evaluate(f, point), value(point));
             if own.shape() != declared.shape() || !close(&own, &declared) {
                 return Err(Reason::SurrogateValue.into());
             }
-            self.compare(point, &f, &value, rng)
+            self.compare(point, f, &value, rng)
         })
     }
 
@@ -343,7 +373,7 @@ impl Check {
     fn moving_away_from_kinks(
         &self,
         inputs: &[ArrayD<f64>],
-        attempt: impl Fn(&[ArrayD<f64>], &mut StdRng) -> Result<Report, Outcome>,
+        attempt: &Attempt<'_>,
     ) -> Result<Report, Failure> {
         let mut rng = StdRng::seed_from_u64(self.seed);
         let mut point = inputs.to_vec();
@@ -372,8 +402,8 @@ impl Check {
     fn compare(
         &self,
         inputs: &[ArrayD<f64>],
-        f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
-        value: &impl Fn(&[ArrayD<f64>]) -> ArrayD<f64>,
+        f: &Function<'_>,
+        value: &Values<'_>,
         rng: &mut StdRng,
     ) -> Result<Report, Outcome> {
         let center = value(inputs);
@@ -402,7 +432,7 @@ impl Check {
     fn orders_agree(
         &self,
         inputs: &[ArrayD<f64>],
-        f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+        f: &Function<'_>,
         weights: &ArrayD<f64>,
     ) -> Result<(), Reason> {
         let tape = Tape::new();
@@ -419,10 +449,7 @@ impl Check {
     }
 }
 
-fn evaluate(
-    f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
-    inputs: &[ArrayD<f64>],
-) -> ArrayD<f64> {
+fn evaluate(f: &Function<'_>, inputs: &[ArrayD<f64>]) -> ArrayD<f64> {
     let tape = Tape::new();
     let v: Vec<Var<'_, f64>> = inputs.iter().map(|x| tape.variable(x.clone())).collect();
     f(&v).value().into_owned()
@@ -430,7 +457,7 @@ fn evaluate(
 
 /// The gradients ∇⟨u, f⟩ of all inputs, flattened one after the other.
 fn gradient_expression<'t>(
-    f: &impl for<'s> Fn(&[Var<'s, f64>]) -> Var<'s, f64>,
+    f: &Function<'_>,
     v: &[Var<'t, f64>],
     weights: &ArrayD<f64>,
 ) -> Var<'t, f64> {
@@ -442,7 +469,7 @@ fn gradient_expression<'t>(
 
 /// Jᵀȳ for every input, for values that are laid out as given.
 fn cotangents(
-    f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    f: &Function<'_>,
     inputs: Vec<Value<f64>>,
     cotangent: &ArrayD<f64>,
 ) -> (ArrayD<f64>, Vec<ArrayD<f64>>) {
@@ -461,7 +488,7 @@ fn shared(inputs: &[ArrayD<f64>]) -> Vec<Value<f64>> {
 /// The Jacobian, by input, output entry and input entry: one backward pass for each output entry, each with a
 /// random signed cotangent in that entry.
 fn jacobian(
-    f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    f: &Function<'_>,
     inputs: &[ArrayD<f64>],
     center: &ArrayD<f64>,
     rng: &mut StdRng,
@@ -495,7 +522,7 @@ fn jacobian(
 /// The Jacobian by finite differences: a column for every entry of every input.
 fn columns(
     inputs: &[ArrayD<f64>],
-    value: &impl Fn(&[ArrayD<f64>]) -> ArrayD<f64>,
+    value: &Values<'_>,
     (center, magnitudes): (&ArrayD<f64>, &[f64]),
 ) -> Result<Vec<Vec<Column>>, Outcome> {
     let mut point = inputs.to_vec();
@@ -603,11 +630,7 @@ struct Way {
 }
 
 impl Way {
-    fn to(
-        output: usize,
-        f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
-        inputs: &[ArrayD<f64>],
-    ) -> Self {
+    fn to(output: usize, f: &Function<'_>, inputs: &[ArrayD<f64>]) -> Self {
         let tape = &Tape::new();
         let v: Vec<Var<'_, f64>> = inputs.iter().map(|x| tape.variable(x.clone())).collect();
         let y = f(&v);
@@ -670,7 +693,7 @@ fn nothing_drowns(
 }
 
 fn linear_in_the_cotangent(
-    f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    f: &Function<'_>,
     inputs: &[ArrayD<f64>],
     center: &ArrayD<f64>,
     (jacobian, columns): (&[Vec<Vec<f64>>], &[Vec<Column>]),
@@ -709,7 +732,7 @@ fn linear_in_the_cotangent(
 
 /// The same values as columns of a larger array: no slice of memory is contiguous.
 fn indifferent_to_layout(
-    f: &impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+    f: &Function<'_>,
     inputs: &[ArrayD<f64>],
     center: &ArrayD<f64>,
     rng: &mut StdRng,

@@ -1,11 +1,11 @@
 //! Functions applied entry by entry, of one value or of two broadcast against each other.
 
-use ndarray::{ArrayView, ArrayView1, IxDyn, Zip};
+use ndarray::{Array, ArrayView1, IxDyn};
 
 use super::shape::broadcast_shape;
 use crate::Scalar;
 use crate::autodiff::{Pullback, Tape, Value, Var};
-use crate::lanes;
+use crate::lanes::{self, Operand};
 
 impl<'t, T: Scalar> Var<'t, T> {
     /// y = f(x), entry by entry, with the rule that gives x̄ from ȳ.
@@ -60,12 +60,7 @@ impl<'t, T: Scalar> Var<'t, T> {
 impl<T: Scalar> Tape<T> {
     /// f applied to every entry, into a pooled buffer.
     pub(crate) fn map_value(&self, x: &Value<T>, f: impl Fn(T) -> T + Sync) -> Value<T> {
-        let mut y = self.buffer(x.shape());
-        match (x.as_slice(), y.as_slice_mut()) {
-            (Some(x), Some(y)) => lanes::map(x, y, f),
-            _ => Zip::from(&mut y).and(x).for_each(|y, &x| *y = f(x)),
-        }
-        y.into_shared()
+        self.fill_from(x, &|x, y| lanes::map(x, y, &f))
     }
 
     /// f applied to every pair of entries of two values broadcast against each other, into a pooled buffer.
@@ -76,28 +71,77 @@ impl<T: Scalar> Tape<T> {
         b: &Value<T>,
         f: impl Fn(T, T) -> T + Sync,
     ) -> Value<T> {
-        let shape = broadcast_shape(name, a.shape(), b.shape());
-        let mut y = self.buffer(&shape);
-        let out = y
-            .as_slice_mut()
-            .expect("a pooled buffer is in standard layout");
-        match (a.as_slice(), b.as_slice()) {
-            (Some(a), Some(b)) if a.len() == out.len() && b.len() == out.len() => {
-                lanes::zip(a, b, out, f);
+        self.fill_from_pair(name, a, b, &|a, b, y| lanes::zip_operands(a, b, y, &f))
+    }
+
+    /// A pooled buffer of x's shape, filled by a loop over the entries of both.
+    fn fill_from(&self, x: &Value<T>, fill: &dyn Fn(&[T], &mut [T])) -> Value<T> {
+        let mut y = self.buffer(x.shape());
+        match x.as_slice() {
+            Some(x) => fill(x, entries_mut(&mut y)),
+            None => {
+                let x = self.in_order(x, x.shape());
+                fill(entries(&x), entries_mut(&mut y));
+                self.recycle(x);
             }
-            (Some(a), Some(&[b])) if a.len() == out.len() => lanes::map(a, out, move |a| f(a, b)),
-            (Some(&[a]), Some(b)) if b.len() == out.len() => lanes::map(b, out, move |b| f(a, b)),
-            _ if shape.last().is_some_and(|&width| width >= LONG_ROW) => {
-                let (a, b) = (a.broadcast(&*shape), b.broadcast(&*shape));
-                let (a, b) = (a.expect("checked above"), b.expect("checked above"));
-                zip_rows(&a, &b, out, f);
-            }
-            _ => Zip::from(&mut y)
-                .and_broadcast(a)
-                .and_broadcast(b)
-                .for_each(|y, &a, &b| *y = f(a, b)),
         }
         y.into_shared()
+    }
+
+    /// A pooled buffer of the shape of a and b broadcast against each other, filled by loops over the entries of all
+    /// three: one loop if they lie in memory alike, else one for each long row, within which what is broadcast is one
+    /// number repeated.
+    fn fill_from_pair(
+        &self,
+        name: &str,
+        a: &Value<T>,
+        b: &Value<T>,
+        fill: &PairLoop<'_, T>,
+    ) -> Value<T> {
+        let shape = broadcast_shape(name, a.shape(), b.shape());
+        let mut y = self.buffer(&shape);
+        let out = entries_mut(&mut y);
+        if let (Some(a), Some(b)) = (whole(a, out.len()), whole(b, out.len())) {
+            fill(a, b, out);
+            return y.into_shared();
+        }
+        let width = shape.last().copied().unwrap_or(1);
+        let by_row = |x: &Value<T>| match (x.shape().last(), x.strides().last()) {
+            (Some(&length), Some(&stride)) => length == 1 || stride == 1,
+            _ => true,
+        };
+        let readable = |x| match width >= LONG_ROW && by_row(x) {
+            true => x.clone(),
+            false => self.in_order(x, &shape),
+        };
+        let (a, b) = (readable(a), readable(b));
+        if width >= LONG_ROW {
+            let (a, b) = (a.broadcast(&*shape), b.broadcast(&*shape));
+            let (a, b) = (a.expect("checked above"), b.expect("checked above"));
+            let rows = a.rows().into_iter().zip(b.rows());
+            for ((a, b), y) in rows.zip(out.chunks_exact_mut(width)) {
+                fill(row(&a), row(&b), y);
+            }
+        } else {
+            fill(
+                Operand::Entries(entries(&a)),
+                Operand::Entries(entries(&b)),
+                out,
+            );
+        }
+        self.recycle(a);
+        self.recycle(b);
+        y.into_shared()
+    }
+
+    /// x broadcast to `shape`, in standard layout: itself if it is so already, else a copy in a pooled buffer.
+    fn in_order(&self, x: &Value<T>, shape: &[usize]) -> Value<T> {
+        if x.shape() == shape && x.is_standard_layout() {
+            return x.clone();
+        }
+        let mut copy = self.buffer(shape);
+        copy.assign(&x.broadcast(shape).expect("shapes that broadcast"));
+        copy.into_shared()
     }
 
     /// sum + term, in sum's own buffer when nobody else holds it. Shapes are equal.
@@ -116,33 +160,34 @@ impl<T: Scalar> Tape<T> {
     }
 }
 
+/// A loop that computes y from a and b.
+type PairLoop<'f, T> = dyn Fn(Operand<'_, T>, Operand<'_, T>, &mut [T]) + 'f;
+
 /// Rows from this length on are worth a vectorised loop each.
 const LONG_ROW: usize = 16;
 
-/// f of two arrays of one shape, row by row: within a row, what is broadcast is one number repeated.
-fn zip_rows<T: Scalar>(
-    a: &ArrayView<'_, T, IxDyn>,
-    b: &ArrayView<'_, T, IxDyn>,
-    y: &mut [T],
-    f: impl Fn(T, T) -> T + Sync,
-) {
-    let f = &f;
-    let repeated = |row: &ArrayView1<'_, T>| (row.strides() == [0]).then(|| row[0]);
-    let width = *a.shape().last().expect("rows have an axis");
-    for ((a, b), y) in a
-        .rows()
-        .into_iter()
-        .zip(b.rows())
-        .zip(y.chunks_exact_mut(width))
-    {
-        match (a.as_slice(), b.as_slice(), repeated(&a), repeated(&b)) {
-            (Some(a), Some(b), ..) => lanes::zip(a, b, y, f),
-            (Some(a), _, _, Some(b)) => lanes::map(a, y, move |a| f(a, b)),
-            (_, Some(b), Some(a), _) => lanes::map(b, y, move |b| f(a, b)),
-            _ => Zip::from(y)
-                .and(a)
-                .and(b)
-                .for_each(|y, &a, &b| *y = f(a, b)),
-        }
+/// A value as one loop over `length` entries reads it, if it has as many in order, or one.
+fn whole<T: Scalar>(x: &Value<T>, length: usize) -> Option<Operand<'_, T>> {
+    match x.as_slice()? {
+        &[number] => Some(Operand::Number(number)),
+        entries if entries.len() == length => Some(Operand::Entries(entries)),
+        _ => None,
     }
+}
+
+/// The row of a broadcast value: contiguous, or one number repeated.
+fn row<'a, T: Scalar>(row: &'a ArrayView1<'_, T>) -> Operand<'a, T> {
+    match row.as_slice() {
+        Some(entries) => Operand::Entries(entries),
+        None => Operand::Number(row[0]),
+    }
+}
+
+fn entries<T>(x: &Value<T>) -> &[T] {
+    x.as_slice().expect("in standard layout")
+}
+
+fn entries_mut<T>(y: &mut Array<T, IxDyn>) -> &mut [T] {
+    y.as_slice_mut()
+        .expect("a pooled buffer is in standard layout")
 }
