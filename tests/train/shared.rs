@@ -23,6 +23,7 @@ pub fn pictures(count: usize, seed: u64) -> Images {
     Images::new(pixels, 3, 4, None).unwrap()
 }
 
+/// 96 noisy copies to train on, 40 to test on.
 pub fn dataset() -> Dataset {
     Dataset {
         name: "two pictures".to_owned(),
@@ -31,6 +32,7 @@ pub fn dataset() -> Dataset {
     }
 }
 
+/// Three epochs of batches of 20.
 pub fn settings(seed: u64) -> Settings {
     Settings {
         epochs: 3,
@@ -41,6 +43,7 @@ pub fn settings(seed: u64) -> Settings {
     }
 }
 
+/// A network with one hidden layer and two latents for the pictures.
 pub fn architecture(likelihood: Likelihood) -> Architecture {
     Architecture {
         dimensions: 12,
