@@ -1,8 +1,8 @@
 //! The checks of the notes: one module for each chapter, one file for each section.
 //!
-//! The section `kl-gaussian-standard` of docs/kl.md is checked by tests/kl/kl_gaussian_standard.rs. In each file the tests
-//! stand in this order: against formulas written out by hand, against finite differences, against another way to the
-//! same number, statistics, limits.
+//! The section `kl-gaussian-standard` of docs/kl.md is checked by tests/kl/kl_gaussian_standard.rs. In each file the
+//! tests stand in this order: against formulas written out by hand, against finite differences, against another way
+//! to the same number, statistics, limits.
 
 mod common {
     pub mod arrays;

@@ -1,5 +1,5 @@
-//! docs/background.md#evidence: the evidence is a sum over all latents, Kⁿ terms without structure, and in the linear-Gaussian
-//! model the density N(x; b, WWᵀ + σ²I).
+//! docs/background.md#evidence: the evidence is a sum over all latents, Kⁿ terms without structure, and in the
+//! linear-Gaussian model the density N(x; b, WWᵀ + σ²I).
 
 mod limits;
 
@@ -179,8 +179,7 @@ fn with_structure_needs_few_terms() {
 
 #[test]
 fn is_the_integral_over_the_latents() {
-    // E p(x|z) over z ~ N(0, I), by Gauss–Hermite in one and two dimensions, with the model's own density; and the mean and
-    // covariance of its own sampler's x, by quadrature over all of its noise.
+    // E p(x|z) over z ~ N(0, I), by Gauss–Hermite in one and two dimensions, with the model's own density.
     let mut rng = rng(155);
     let rule = gauss_hermite(60);
     let mut worst = Worst::default();

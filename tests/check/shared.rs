@@ -17,11 +17,13 @@ pub fn mutated<'t>(
     })
 }
 
+/// Random numbers of this shape, always the same.
 pub fn input(shape: &[usize]) -> ArrayD<f64> {
     let mut rng = rng(7);
     ArrayD::from_shape_simple_fn(IxDyn(shape), || rng.random_range(-1.5..1.5))
 }
 
+/// The failure with which the checker rejects `f`, whatever its random cotangents are.
 pub fn caught(
     inputs: &[ArrayD<f64>],
     f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
@@ -38,6 +40,7 @@ pub fn caught(
     failures.into_iter().next().unwrap()
 }
 
+/// Whether the gradient was found to differ from the finite differences.
 pub fn differs(failure: &Failure) -> bool {
     matches!(failure.reason, Reason::Differs { .. })
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+/// Runs the command with these arguments.
 pub fn elbo(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_elbo"))
         .args(arguments)
@@ -13,6 +14,7 @@ pub fn elbo(arguments: &[&str]) -> Output {
         .expect("the command starts")
 }
 
+/// What a command printed.
 pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
@@ -46,6 +48,7 @@ pub fn small_data() -> TempDir {
     folder
 }
 
+/// An IDX file of `count` images of 8 x 6 pixels, named as those of MNIST.
 pub fn write_images(folder: &Path, kind: &str, count: u32) {
     let mut bytes = header(&[0x0803, count, 8, 6]);
     for image in 0..count {
@@ -63,12 +66,14 @@ pub fn write_images(folder: &Path, kind: &str, count: u32) {
     fs::write(folder.join(format!("{kind}-images-idx3-ubyte")), bytes).unwrap();
 }
 
+/// An IDX file of `count` labels.
 pub fn write_labels(folder: &Path, kind: &str, count: u32) {
     let mut bytes = header(&[0x0801, count]);
     bytes.extend((0..count).map(|image| (image % 4) as u8));
     fs::write(folder.join(format!("{kind}-labels-idx1-ubyte")), bytes).unwrap();
 }
 
+/// The header of an IDX file.
 pub fn header(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
@@ -102,6 +107,7 @@ pub fn train(data: &Path, out: &Path, more: &[&str]) -> Output {
     output
 }
 
+/// The files of a folder: names and contents, sorted.
 pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<(String, Vec<u8>)> = fs::read_dir(folder)
         .unwrap()

@@ -1,5 +1,5 @@
-//! Quadrature rules: expectations under a Gaussian by Gauss–Hermite, integrals over a range by Gauss–Legendre and by the
-//! trapezium rule.
+//! Quadrature rules: expectations under a Gaussian by Gauss–Hermite, integrals over a range by Gauss–Legendre and by
+//! the trapezium rule.
 
 use std::f64::consts::PI;
 

@@ -7,6 +7,7 @@ use elbo::data::{DataError, Dataset, idx};
 use ndarray::{Array2, array};
 use tempfile::{TempDir, tempdir};
 
+/// The names of the four files of MNIST.
 pub const MNIST: [&str; 4] = [
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -43,6 +44,7 @@ pub fn four_files() -> [Vec<u8>; 4] {
     ]
 }
 
+/// Writes four files into a folder, which is created.
 pub fn write(folder: &Path, names: [&str; 4], files: [Vec<u8>; 4]) {
     fs::create_dir_all(folder).unwrap();
     for (name, file) in names.iter().zip(files) {
@@ -50,6 +52,7 @@ pub fn write(folder: &Path, names: [&str; 4], files: [Vec<u8>; 4]) {
     }
 }
 
+/// The names of the four files of a split of EMNIST.
 pub fn emnist(split: &str) -> [String; 4] {
     [
         "train-images-idx3",
@@ -60,6 +63,7 @@ pub fn emnist(split: &str) -> [String; 4] {
     .map(|name| format!("emnist-{split}-{name}-ubyte"))
 }
 
+/// The four files under the names of a split of EMNIST.
 pub fn write_emnist(folder: &Path, split: &str) {
     let names = emnist(split);
     write(folder, names.each_ref().map(String::as_str), four_files());
@@ -82,6 +86,7 @@ pub fn assert_message(error: &DataError, words: &[&str]) {
     }
 }
 
+/// The error of reading these bytes as images; it names the file.
 pub fn images_error(bytes: &[u8]) -> DataError {
     let (_folder, path) = file(bytes);
     let error = idx::read_images(&path).unwrap_err();
@@ -89,6 +94,7 @@ pub fn images_error(bytes: &[u8]) -> DataError {
     error
 }
 
+/// The error of reading these bytes as labels; it names the file.
 pub fn labels_error(bytes: &[u8]) -> DataError {
     let (_folder, path) = file(bytes);
     let error = idx::read_labels(&path).unwrap_err();
@@ -96,6 +102,7 @@ pub fn labels_error(bytes: &[u8]) -> DataError {
     error
 }
 
+/// The data set holds what [`four_files`] wrote.
 pub fn assert_is_the_four_files(dataset: &Dataset) {
     assert_eq!((dataset.train.len(), dataset.test.len()), (3, 2));
     assert_eq!(

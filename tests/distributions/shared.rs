@@ -32,6 +32,7 @@ pub fn check(slug: &str, inputs: &[ArrayD<f64>], f: Expression) {
     assert_eq!(moved, 0, "{slug}");
 }
 
+/// Within `tolerance`, relative to the number expected.
 pub fn assert_relative(what: &str, found: f64, expected: f64, tolerance: f64) {
     assert!(
         (found - expected).abs() <= tolerance * expected.abs(),
@@ -55,6 +56,7 @@ pub fn grid(from: f64, to: f64, points: usize) -> (Vec<f64>, f64) {
     ((0..points).map(|i| from + h * i as f64).collect(), h)
 }
 
+/// The shape to which all of these broadcast.
 pub fn broadcast_of(shapes: &[&[usize]]) -> Vec<usize> {
     let fold = |a: Vec<usize>, b: &&[usize]| elbo::autodiff::broadcast_shape("test", &a, b);
     shapes.iter().fold(Vec::new(), fold)
@@ -76,6 +78,7 @@ pub fn naive_sum<const N: usize>(
     terms.sum_axis(Axis(shape.len() - 1))
 }
 
+/// The values of `f` are those of [`naive_sum`].
 pub fn assert_naive<const N: usize>(
     what: &str,
     inputs: &[ArrayD<f64>; N],
@@ -95,14 +98,17 @@ pub fn outcomes(d: usize) -> Array2<f64> {
     Array2::from_shape_fn((1 << d, d), |(row, i)| f64::from((row >> i & 1) as u8))
 }
 
+/// The Gaussian with this mean and log-variance.
 pub fn gaussian<'t>(mean: Var<'t, f64>, log_variance: Var<'t, f64>) -> DiagonalGaussian<'t, f64> {
     DiagonalGaussian { mean, log_variance }
 }
 
+/// log N(v2; v0, e^v1).
 pub fn gaussian_density<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     gaussian(v[0], v[1]).log_density(v[2])
 }
 
+/// The entropy of N(v0, e^v1).
 pub fn gaussian_entropy<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     gaussian(v[0], v[1]).entropy()
 }
@@ -119,44 +125,54 @@ pub fn gaussian_on_a_grid(mean: f64, log_variance: f64) -> (Vec<f64>, f64, Array
     (points, h, at(&inputs, gaussian_density))
 }
 
+/// log p(v1) of coins with the logits v0.
 pub fn bernoulli_density<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     Bernoulli { logits: v[0] }.log_density(v[1])
 }
 
+/// The entropy of coins with the logits v0.
 pub fn bernoulli_entropy<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     Bernoulli { logits: v[0] }.entropy()
 }
 
+/// log p(v1) of classes with the logits v0.
 pub fn categorical_density<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     Categorical { logits: v[0] }.log_density(v[1])
 }
 
+/// The entropy of classes with the logits v0.
 pub fn categorical_entropy<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     Categorical { logits: v[0] }.entropy()
 }
 
+/// KL(N(v0, e^v1) ‖ N(0, I)).
 pub fn kl_standard<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     kl::gaussian_standard(&gaussian(v[0], v[1]))
 }
 
+/// KL(N(v0, e^v1) ‖ N(v2, e^v3)).
 pub fn kl_diagonal<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     kl::gaussian_diagonal(&gaussian(v[0], v[1]), &gaussian(v[2], v[3]))
 }
 
+/// The divergence between classes with the logits v0 and v1.
 pub fn kl_categorical<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     kl::categorical(&Categorical { logits: v[0] }, &Categorical { logits: v[1] })
 }
 
+/// The divergence between coins with the logits v0 and v1.
 pub fn kl_bernoulli<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     kl::bernoulli(&Bernoulli { logits: v[0] }, &Bernoulli { logits: v[1] })
 }
 
+/// The one number that `f` is at these inputs.
 pub fn kl_of(inputs: &[ArrayD<f64>], f: Expression) -> f64 {
     let value = at(inputs, f);
     assert_eq!(value.len(), 1);
     value.sum()
 }
 
+/// Vectors as inputs of an expression.
 pub fn vectors<const N: usize>(parts: [&[f64]; N]) -> [ArrayD<f64>; N] {
     parts.map(|part| arr1(part).into_dyn())
 }

@@ -1,4 +1,5 @@
-//! docs/gradients.md#activation-derivatives: first and second derivatives of sigmoid, tanh, softplus, log-sigmoid and ReLU.
+//! docs/gradients.md#activation-derivatives: first and second derivatives of sigmoid, tanh, softplus, log-sigmoid and
+//! ReLU.
 
 mod accuracy;
 
@@ -6,7 +7,7 @@ use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;
 
 use crate::common::arrays::owned;
-use crate::common::comparing::{REARRANGED, Worst};
+use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::random::{random, rng};
 use crate::gradients::shared::Function;
 
@@ -64,7 +65,7 @@ fn by_hand() {
 #[test]
 fn against_finite_differences() {
     let mut rng = rng(62);
-    let (mut entries, mut worst) = (0, 0.0f64);
+    let mut checked = Checked::default();
     for (name, f) in ALL {
         for shape in [&[][..], &[5], &[3, 4], &[2, 1, 3]] {
             let point = [random(&mut rng, shape) * 2.0];
@@ -74,11 +75,9 @@ fn against_finite_differences() {
                 check.run_second_order(&point, |v| f(v[0])),
             ];
             for report in reports {
-                let report = report.unwrap_or_else(|failure| panic!("{name}: {failure}"));
-                entries += report.entries;
-                worst = worst.max(report.worst);
+                checked.add(report.unwrap_or_else(|failure| panic!("{name}: {failure}")));
             }
         }
     }
-    println!("{entries} entries of Jacobians, worst {worst:.1e} of what is allowed");
+    checked.print("first and second order");
 }

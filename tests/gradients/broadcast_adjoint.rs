@@ -1,12 +1,12 @@
-//! docs/gradients.md#broadcast-adjoint: the adjoint of repeating along axes is the sum over them, and conversely, for every
-//! pair of shapes.
+//! docs/gradients.md#broadcast-adjoint: the adjoint of repeating along axes is the sum over them, and conversely, for
+//! every pair of shapes.
 
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, broadcast_shape};
 use ndarray::{ArrayD, Axis, Dimension, IxDyn};
 
 use crate::common::arrays::owned;
-use crate::common::comparing::{REARRANGED, Worst};
+use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::random::{matrix, random, rng};
 use crate::gradients::shared::{inner, source_index, sum_by_hand};
 
@@ -121,8 +121,8 @@ fn against_finite_differences() {
         .filter(|(_, to)| to.iter().product::<usize>() > 0)
         .collect();
     let check = Check::new("broadcast-adjoint");
-    let (mut entries, mut worst) = (0, 0.0f64);
-    // The Jacobians are small, and one pair in five is enough: the others are in the tests above.
+    let mut checked = Checked::default();
+    // The Jacobians are small, and one pair in five is enough: the other tests have all of them.
     for (from, to) in pairs.iter().step_by(5) {
         let point = [random(&mut rng, from), random(&mut rng, to)];
         let reports = [
@@ -132,12 +132,9 @@ fn against_finite_differences() {
                 .run_second_order(&point, |v| (v[0] * v[1]).sum_to(from))
                 .unwrap(),
         ];
-        for report in reports {
-            entries += report.entries;
-            worst = worst.max(report.worst);
-        }
+        reports.into_iter().for_each(|report| checked.add(report));
     }
-    println!("{entries} entries of Jacobians, worst {worst:.1e} of what is allowed");
+    checked.print("broadcasting, sums and products");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! docs/gradients.md#logsumexp-softmax: the gradient of log Σ e^x is p = softmax(x), its Hessian diag p - ppᵀ, and neither
-//! overflows.
+//! docs/gradients.md#logsumexp-softmax: the gradient of log Σ e^x is p = softmax(x), its Hessian diag p - ppᵀ, and
+//! neither overflows.
 
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};

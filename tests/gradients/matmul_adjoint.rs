@@ -8,7 +8,7 @@ use elbo::autodiff::{Tape, Var};
 use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::common::arrays::owned;
-use crate::common::comparing::{REARRANGED, Worst};
+use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::random::{matrix, random, rng};
 use crate::gradients::shared::inner;
 
@@ -144,22 +144,15 @@ fn of_a_dense_layer() {
 #[test]
 fn against_finite_differences() {
     let mut rng = rng(44);
-    let (mut entries, mut worst) = (0, 0.0f64);
+    let mut checked = Checked::default();
     for [batch, inputs, outputs] in LAYERS {
         let shapes = [vec![batch, inputs], vec![outputs, inputs], vec![outputs]];
         let point = shapes.map(|shape| random(&mut rng, &shape));
         let check = Check::new("matmul-adjoint");
         // The square makes the layer's second derivative with respect to the weights something other than 0.
-        let reports = [
-            check.run(&point, dense).unwrap(),
-            check
-                .run_second_order(&point, |v| dense(v).square())
-                .unwrap(),
-        ];
-        for report in reports {
-            entries += report.entries;
-            worst = worst.max(report.worst);
-        }
+        let second = check.run_second_order(&point, |v| dense(v).square());
+        checked.add(check.run(&point, dense).unwrap());
+        checked.add(second.unwrap());
     }
-    println!("dense layer: {entries} entries of Jacobians, worst {worst:.1e} of what is allowed");
+    checked.print("dense layer");
 }

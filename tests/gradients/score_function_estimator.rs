@@ -1,4 +1,5 @@
-//! docs/gradients.md#score-function-estimator: E[(f - b) ∇log q] = ∇ E f for every baseline b, steps and classes included.
+//! docs/gradients.md#score-function-estimator: E[(f - b) ∇log q] = ∇ E f for every baseline b, steps and classes
+//! included.
 
 mod baselines;
 mod limits;

@@ -1,4 +1,5 @@
-//! docs/gradients.md#sgvb-estimators: both estimators have the bound as their mean; A is constant at the exact posterior.
+//! docs/gradients.md#sgvb-estimators: both estimators have the bound as their mean; A is constant at the exact
+//! posterior.
 
 mod variances;
 

@@ -1,4 +1,5 @@
-//! What several sections of chapter 4 share: broadcasting by hand, and Gaussians with functions to estimate gradients of.
+//! What several sections of chapter 4 share: broadcasting by hand, and Gaussians with functions to estimate gradients
+//! of.
 
 use elbo::autodiff::{Tape, Var};
 use elbo::distributions::DiagonalGaussian;
@@ -9,11 +10,13 @@ use rand::rngs::StdRng;
 
 use crate::common::random::{matrix, vector};
 
+/// ⟨a, b⟩.
 pub fn inner(a: &ArrayD<f64>, b: &ArrayD<f64>) -> f64 {
     assert_eq!(a.shape(), b.shape());
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
+/// A matrix as an array of any number of axes.
 pub fn dynamic(array: &Array2<f64>) -> ArrayD<f64> {
     array.clone().into_dyn()
 }
@@ -36,6 +39,7 @@ pub fn sum_by_hand(y_bar: &ArrayD<f64>, from: &[usize]) -> ArrayD<f64> {
     x_bar
 }
 
+/// A function of one variable, for any tape.
 pub type Function<T> = for<'t> fn(Var<'t, T>) -> Var<'t, T>;
 
 /// Means and log-variances.
@@ -75,6 +79,7 @@ pub fn normal_noise(rng: &mut StdRng, draws: usize, dimensions: usize) -> Array2
     noise.into_owned().into_dimensionality().unwrap()
 }
 
+/// A random Gaussian.
 pub fn gaussian(rng: &mut StdRng, dimensions: usize) -> GaussianParameters {
     GaussianParameters {
         mean: vector(rng, dimensions),
@@ -82,6 +87,7 @@ pub fn gaussian(rng: &mut StdRng, dimensions: usize) -> GaussianParameters {
     }
 }
 
+/// The Gaussian in one dimension.
 pub fn univariate(mean: f64, log_variance: f64) -> GaussianParameters {
     GaussianParameters {
         mean: arr1(&[mean]),
@@ -108,6 +114,7 @@ pub fn bent<'t>(z: Var<'t, f64>, a: &Array2<f64>) -> Var<'t, f64> {
     z.matmul(a).tanh().sum_last() + z.square().sum_last() * 0.25
 }
 
+/// The same on plain arrays.
 pub fn bent_by_hand(z: &Array2<f64>, a: &Array2<f64>) -> Array1<f64> {
     z.dot(a).mapv(f64::tanh).sum_axis(Axis(1)) + (z * z).sum_axis(Axis(1)) * 0.25
 }
@@ -125,6 +132,7 @@ pub fn unbiased(draws: &Draws, exact: &Array1<f64>, what: &str) -> f64 {
         .fold(0.0, f64::max)
 }
 
+/// The Gaussian with mean v0 and log-variance v1.
 pub fn from_vars<'t>(v: &[Var<'t, f64>]) -> DiagonalGaussian<'t, f64> {
     DiagonalGaussian {
         mean: v[0],

@@ -1,5 +1,5 @@
-//! docs/gradients.md#sticking-the-landing: without the score the pathwise gradient has the same mean, and at the posterior it
-//! is 0 at every draw.
+//! docs/gradients.md#sticking-the-landing: without the score the pathwise gradient has the same mean, and at the
+//! posterior it is 0 at every draw.
 
 use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;

@@ -1,5 +1,5 @@
-//! docs/gradients.md#stop-gradient-and-selection: what flows back through stopped values, selections and straight-through
-//! estimates is declared, and checked against the declaration.
+//! docs/gradients.md#stop-gradient-and-selection: what flows back through stopped values, selections and
+//! straight-through estimates is declared, and checked against the declaration.
 
 use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;

@@ -1,4 +1,5 @@
-//! docs/gradients.md#vjp-chain-rule: walking a list of steps backwards gives Jᵀȳ, added over every path, for random programs.
+//! docs/gradients.md#vjp-chain-rule: walking a list of steps backwards gives Jᵀȳ, added over every path, for random
+//! programs.
 
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Trace, Var};
@@ -240,7 +241,7 @@ fn adds_over_every_path() {
     let doubled = (0..60).fold(x, |x, _| x + x);
     assert_eq!(tape.gradients(doubled).wrt(x).sum(), 2f64.powi(60));
     assert_eq!(tape.len(), 61);
-    // A use behind a stop does not count, one that is not on the way neither.
+    // Uses behind a stop, and uses that the result does not depend on, do not count.
     let once = x * x.stop_gradient() + x;
     let _ = x.exp();
     assert_eq!(tape.gradients(once).wrt(x).sum(), 2.0);

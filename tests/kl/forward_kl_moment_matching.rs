@@ -1,5 +1,5 @@
-//! docs/kl.md#forward-kl-moment-matching: ∇ KL(p ‖ q_η) = E_q T - E_p T, so the nearest member of an exponential family has
-//! the moments of p.
+//! docs/kl.md#forward-kl-moment-matching: ∇ KL(p ‖ q_η) = E_q T - E_p T, so the nearest member of an exponential
+//! family has the moments of p.
 
 mod limits;
 

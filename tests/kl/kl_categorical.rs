@@ -1,5 +1,5 @@
-//! docs/kl.md#kl-categorical: the divergence between classes is Σ q (log q - log p), that between coins is the case of two
-//! classes; both are defined where a class is impossible.
+//! docs/kl.md#kl-categorical: the divergence between classes is Σ q (log q - log p), that between coins is the case
+//! of two classes; both are defined where a class is impossible.
 
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};

@@ -1,5 +1,5 @@
-//! docs/kl.md#kl-gaussian-standard: the divergence of a diagonal Gaussian from N(0, I) is ½ Σ (μ² + e^s - 1 - s), and its
-//! gradient is (μ, ½(e^s - 1)).
+//! docs/kl.md#kl-gaussian-standard: the divergence of a diagonal Gaussian from N(0, I) is ½ Σ (μ² + e^s - 1 - s), and
+//! its gradient is (μ, ½(e^s - 1)).
 
 mod limits;
 

@@ -1,5 +1,5 @@
-//! docs/kl.md#mode-covering-mode-seeking: the forward fit to a mixture covers all modes, the reverse one has several minima,
-//! and which there are depends on separation and weights.
+//! docs/kl.md#mode-covering-mode-seeking: the forward fit to a mixture covers all modes, the reverse one has several
+//! minima, and which there are depends on separation and weights.
 
 mod fits;
 mod limits;

@@ -1,5 +1,5 @@
-//! docs/kl.md#reverse-kl-gradient: the gradient of KL(q_φ ‖ p), by the score, by the path through a sample and, for a Gaussian
-//! p, in closed form.
+//! docs/kl.md#reverse-kl-gradient: the gradient of KL(q_φ ‖ p), by the score, by the path through a sample and, for a
+//! Gaussian p, in closed form.
 
 use elbo::autodiff::{Tape, Var};
 use elbo::distributions::noise::standard_normal;

@@ -17,6 +17,7 @@ pub fn random_moments(rng: &mut StdRng, k: usize) -> Moments {
     }
 }
 
+/// KL(q ‖ p) by the closed form.
 pub fn full_of(q: &Moments, p: &Moments) -> f64 {
     let tape = Tape::new();
     kl::gaussian_full(&q.gaussian(&tape).unwrap(), &p.gaussian(&tape).unwrap()).item()
@@ -27,10 +28,12 @@ pub fn gaussian_target<'t>(p: &Moments, z: Var<'t, f64>) -> Var<'t, f64> {
     p.gaussian(z.tape()).unwrap().log_density(z)
 }
 
+/// The divergence between classes with the logits v0 and v1.
 pub fn categorical<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     kl::categorical(&Categorical { logits: v[0] }, &Categorical { logits: v[1] })
 }
 
+/// The divergence between coins with the logits v0 and v1.
 pub fn bernoulli<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     kl::bernoulli(&Bernoulli { logits: v[0] }, &Bernoulli { logits: v[1] })
 }
@@ -51,6 +54,7 @@ pub fn at_logits(
     )
 }
 
+/// The largest entry in magnitude.
 pub fn largest(x: &Array2<f64>) -> f64 {
     x.iter().fold(0.0, |m: f64, x| m.max(x.abs()))
 }

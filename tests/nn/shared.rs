@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 
 use crate::common::random::{random, rng};
 
+/// A dense layer and its data.
 pub struct Layer {
     pub x: ArrayD<f64>,
     pub weight: ArrayD<f64>,
@@ -33,6 +34,7 @@ impl Layer {
     }
 }
 
+/// Within 10⁻¹² of the largest entry expected.
 pub fn assert_close(what: &str, found: &ArrayD<f64>, expected: &ArrayD<f64>) {
     assert_eq!(found.shape(), expected.shape(), "{what}");
     let scale = expected.iter().fold(0.0, |s: f64, x| s.max(x.abs()));
@@ -84,6 +86,7 @@ pub fn naive(layer: &Layer, activation: Activation, cotangent: &ArrayD<f64>) -> 
     [y, x_bar, w_bar, b_bar]
 }
 
+/// A network with random weights, named `encoder`.
 pub fn network(widths: &[usize], activation: Activation) -> (Parameters<f64>, Mlp) {
     let mut parameters = Parameters::new();
     let net = Mlp::new(
@@ -117,6 +120,7 @@ pub fn gradients_of(
     gradients
 }
 
+/// A matrix `a` and a vector `b`.
 pub fn two_parameters() -> Parameters<f64> {
     let mut parameters = Parameters::new();
     parameters.add("a", arr2(&[[0.5, -1.5, 2.0], [1.0, 0.25, -0.75]]));

@@ -60,6 +60,7 @@ pub fn train<T: Scalar, M: Model<T>>(
     (outcome, run)
 }
 
+/// Three epochs of batches of 20.
 pub fn settings(seed: u64) -> Settings {
     Settings {
         epochs: 3,
@@ -70,6 +71,7 @@ pub fn settings(seed: u64) -> Settings {
     }
 }
 
+/// A network with one hidden layer and two latents for the pictures.
 pub fn architecture(likelihood: Likelihood) -> Architecture {
     Architecture {
         dimensions: 12,

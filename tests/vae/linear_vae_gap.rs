@@ -1,5 +1,5 @@
-//! docs/vae.md#linear-vae-gap: at the best diagonal q the gap is ½ (Σ log M_jj - log |M|), which is 0 for orthogonal columns of
-//! W.
+//! docs/vae.md#linear-vae-gap: at the best diagonal q the gap is ½ (Σ log M_jj - log |M|), which is 0 for orthogonal
+//! columns of W.
 
 #[cfg(feature = "cli")]
 mod digits;
@@ -103,7 +103,7 @@ fn against_finite_differences() {
 }
 
 #[test]
-fn by_other_roads() {
+fn in_other_ways() {
     let mut rng = rng(82);
     let (mut bound, mut gap, mut slope, mut hand) = (
         Worst::default(),

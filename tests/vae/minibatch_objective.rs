@@ -1,5 +1,5 @@
-//! docs/vae.md#minibatch-objective: N/M times the sum over a batch has the sum over all data as its mean, with the variance
-//! of sampling with or without replacement.
+//! docs/vae.md#minibatch-objective: N/M times the sum over a batch has the sum over all data as its mean, with the
+//! variance of sampling with or without replacement.
 
 use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;

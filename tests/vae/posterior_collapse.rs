@@ -1,5 +1,5 @@
-//! docs/vae.md#posterior-collapse: at W = 0 the curvature along v_i is (λ_i - σ²)/σ⁴, so that total collapse is a maximum
-//! exactly if σ² is at least every eigenvalue.
+//! docs/vae.md#posterior-collapse: at W = 0 the curvature along v_i is (λ_i - σ²)/σ⁴, so that total collapse is a
+//! maximum exactly if σ² is at least every eigenvalue.
 
 mod limits;
 

@@ -1,5 +1,5 @@
-//! docs/vae.md#ppca-maximum-likelihood: the likeliest linear decoder is given by the eigenvalues and eigenvectors of the data's
-//! covariance.
+//! docs/vae.md#ppca-maximum-likelihood: the likeliest linear decoder is given by the eigenvalues and eigenvectors of
+//! the data's covariance.
 
 mod limits;
 

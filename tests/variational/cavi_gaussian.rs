@@ -1,5 +1,5 @@
-//! docs/variational.md#cavi-gaussian: coordinate ascent on a Gaussian is Gauss–Seidel on Λ, with its rate, and finds variances
-//! 1/Λ_jj.
+//! docs/variational.md#cavi-gaussian: coordinate ascent on a Gaussian is Gauss–Seidel on Λ, with its rate, and finds
+//! variances 1/Λ_jj.
 
 mod limits;
 

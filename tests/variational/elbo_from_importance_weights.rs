@@ -1,5 +1,5 @@
-//! docs/variational.md#elbo-from-importance-weights: E w = p(x) where q covers the posterior, and what log E w - E log w
-//! loses is half the variance of w/p(x).
+//! docs/variational.md#elbo-from-importance-weights: E w = p(x) where q covers the posterior, and what log E w - E
+//! log w loses is half the variance of w/p(x).
 
 use elbo::autodiff::Tape;
 use elbo::distributions::MultivariateGaussian;

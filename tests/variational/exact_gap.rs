@@ -1,5 +1,5 @@
-//! docs/variational.md#exact-gap: log p(x) - ELBO is KL(q ‖ p(z|x)), with its gradients, in tables and in linear-Gaussian
-//! models.
+//! docs/variational.md#exact-gap: log p(x) - ELBO is KL(q ‖ p(z|x)), with its gradients, in tables and in
+//! linear-Gaussian models.
 
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
@@ -128,7 +128,7 @@ fn of_a_linear_model_is_the_divergence_from_the_posterior() {
 
 #[test]
 fn of_a_linear_model_by_quadrature() {
-    // E log w, E_prior p(x|z), and p(z|x) = p(x, z)/p(x), each by another form than the closed forms.
+    // E log w, E_prior p(x|z), and p(z|x) = p(x, z)/p(x), each in another way than by its closed form.
     let mut rng = rng(143);
     let (mut bound, mut evidence, mut posterior) =
         (Worst::default(), Worst::default(), Worst::default());

@@ -1,4 +1,5 @@
-//! docs/variational.md#mean-field-factor: with the other factors fixed the best q_j is proportional to exp E_{-j} log p.
+//! docs/variational.md#mean-field-factor: with the other factors fixed the best q_j is proportional to exp E_{-j} log
+//! p.
 
 mod limits;
 mod optima;

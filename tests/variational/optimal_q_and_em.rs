@@ -1,5 +1,5 @@
-//! docs/variational.md#optimal-q-and-em: the posterior alone maximises the bound over all q, so that EM never lowers the
-//! likelihood.
+//! docs/variational.md#optimal-q-and-em: the posterior alone maximises the bound over all q, so that EM never lowers
+//! the likelihood.
 
 mod limits;
 mod steps;
@@ -91,7 +91,7 @@ fn sampled(rng: &mut StdRng, k: usize, d: usize, kind: Covariances, n: usize) ->
     draws(rng, &made_from, n)
 }
 
-/// Draws from it.
+/// Draws from a mixture.
 fn draws(rng: &mut StdRng, mixture: &Mixture, n: usize) -> Array2<f64> {
     let d = mixture.means.ncols();
     let factors: Vec<Array2<f64>> = mixture

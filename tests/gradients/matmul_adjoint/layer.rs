@@ -8,7 +8,7 @@ use ndarray::{Axis, Ix2};
 
 use super::{LAYERS, dense, naive_product};
 use crate::common::arrays::owned;
-use crate::common::comparing::{REARRANGED, Worst};
+use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::random::{matrix, random, rng};
 
 /// f'(a), as the section on activations gives it.
@@ -74,7 +74,7 @@ fn of_the_layer_that_trains() {
 #[test]
 fn of_the_layer_that_trains_against_finite_differences() {
     let mut rng = rng(49);
-    let (mut entries, mut worst) = (0, 0.0f64);
+    let mut checked = Checked::default();
     for (activation, [batch, inputs, outputs]) in every_layer() {
         // Data of one axis, and of three: the leading axes are all rows.
         for leading in [vec![batch], vec![], vec![2, batch]] {
@@ -82,21 +82,14 @@ fn of_the_layer_that_trains_against_finite_differences() {
             let shapes = [data, vec![outputs, inputs], vec![outputs]];
             let point = shapes.map(|shape| random(&mut rng, &shape));
             let check = Check::new("matmul-adjoint");
-            let report = check
-                .run(&point, |v| nn::dense(v[0], v[1], v[2], activation))
-                .unwrap();
-            entries += report.entries;
-            worst = worst.max(report.worst);
+            let report = check.run(&point, |v| nn::dense(v[0], v[1], v[2], activation));
+            checked.add(report.unwrap());
         }
         let point = [vec![batch, inputs], vec![outputs, inputs], vec![outputs]]
             .map(|s| random(&mut rng, &s));
         let report = Check::new("matmul-adjoint")
-            .run_second_order(&point, |v| nn::dense(v[0], v[1], v[2], activation).square())
-            .unwrap();
-        entries += report.entries;
-        worst = worst.max(report.worst);
+            .run_second_order(&point, |v| nn::dense(v[0], v[1], v[2], activation).square());
+        checked.add(report.unwrap());
     }
-    println!(
-        "layer in one operation: {entries} entries of Jacobians, worst {worst:.1e} of what is allowed"
-    );
+    checked.print("layer in one operation");
 }

@@ -8,8 +8,8 @@ use crate::kl::shared::{gaussian_target, largest};
 
 #[test]
 fn in_the_plane() {
-    // Two components at ±(2, 2): forward the moments, with correlation; reverse a component each, and where one starts
-    // decides.
+    // Two components at ±(2, 2): the forward fit has their moments, with correlation; a reverse fit ends on one
+    // component, and the start decides on which.
     fn log_p<'t>(z: Var<'t, f64>) -> Var<'t, f64> {
         let tape = z.tape();
         let [one, other] = [2.0, -2.0].map(|m| (z - m).square().sum_last() * -0.5);
@@ -133,7 +133,7 @@ fn takes_more_nodes_where_it_needs_them() {
     assert!(fit.minimum && fit.quadrature_error < effort.quadrature);
     assert!((fit.q.mean[0] - 6.0).abs() < 1e-6);
     assert!((fit.q.covariance[[0, 0]] / predicted - 1.0).abs() < 0.01);
-    // As many as one asks for, and no more.
+    // A number of nodes that was asked for is not increased.
     let few = Effort {
         nodes: Some(5),
         ..effort
@@ -185,7 +185,7 @@ fn narrow_and_correlated_targets_are_reached() {
     }
     let start = Moments::round(arr1(&[0.0]), 1.0);
     let fit = reverse_fit(narrow, Shape::Full, &start, &Effort::default());
-    // Its divergence at the start is 10¹²: an error of the quadrature that is nothing beside that is not one at the end.
+    // The divergence at the start is 10¹²: a quadrature error that is negligible there would not be at the end.
     let fit = fit.unwrap();
     assert!((fit.q.covariance[[0, 0]] * 1e12 - 1.0).abs() < 1e-6);
 }

@@ -29,14 +29,17 @@ pub fn random_decoder(rng: &mut StdRng, [dimensions, latent]: [usize; 2]) -> Vec
     ])
 }
 
+/// These values as variables.
 pub fn variables<'t>(tape: &'t Tape<f64>, values: &[ArrayD<f64>]) -> Vec<Var<'t, f64>> {
     values.iter().map(|x| tape.variable(x.clone())).collect()
 }
 
+/// The array as a matrix.
 pub fn two_axes(x: &ArrayD<f64>) -> Array2<f64> {
     x.clone().into_dimensionality().unwrap()
 }
 
+/// Arrays as the point at which a function is checked.
 pub fn flat<const N: usize>(arrays: [ArrayD<f64>; N]) -> Vec<ArrayD<f64>> {
     arrays.into()
 }

@@ -123,6 +123,7 @@ impl Linear {
     }
 }
 
+/// |v|².
 pub fn square(v: &Array1<f64>) -> f64 {
     v.dot(v)
 }

@@ -7,10 +7,12 @@ use rand::rngs::StdRng;
 
 use crate::common::random::random;
 
+/// σ(a) as written.
 pub fn sigmoid(a: f64) -> f64 {
     1.0 / (1.0 + (-a).exp())
 }
 
+/// log(1 + e^a) as written.
 pub fn softplus(a: f64) -> f64 {
     a.exp().ln_1p()
 }
@@ -34,6 +36,7 @@ pub fn model(architecture: Architecture, rng: &mut StdRng) -> (Vae, Parameters<f
     (vae, parameters)
 }
 
+/// All parameters, in their order.
 pub fn values(parameters: &Parameters<f64>) -> Vec<ArrayD<f64>> {
     parameters
         .iter()
@@ -41,6 +44,7 @@ pub fn values(parameters: &Parameters<f64>) -> Vec<ArrayD<f64>> {
         .collect()
 }
 
+/// Random data of the kind that a likelihood is for.
 pub fn data(likelihood: Likelihood, rng: &mut StdRng, shape: &[usize]) -> ArrayD<f64> {
     match likelihood {
         Likelihood::Bernoulli => grey(rng, shape).mapv(f64::round),
@@ -48,12 +52,14 @@ pub fn data(likelihood: Likelihood, rng: &mut StdRng, shape: &[usize]) -> ArrayD
     }
 }
 
+/// One of each kind.
 pub const LIKELIHOODS: [Likelihood; 3] = [
     Likelihood::Bernoulli,
     Likelihood::Gaussian { deviation: 0.7 },
     Likelihood::GaussianLearned,
 ];
 
+/// Both ways to take the divergence.
 pub const DIVERGENCES: [Divergence; 2] = [Divergence::ClosedForm, Divergence::MonteCarlo];
 
 /// Three pixels, a hidden layer of four, two latents.

@@ -37,6 +37,7 @@ pub fn linear_inputs(rng: &mut StdRng, d: usize, k: usize) -> [ArrayD<f64>; 6] {
     ]
 }
 
+/// The model with W, b and log σ².
 pub fn model_of<'t>(v: &[Var<'t, f64>]) -> LinearGaussian<'t, f64> {
     LinearGaussian {
         weights: v[0],

@@ -11,6 +11,7 @@ use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, Worst};
 use crate::common::random::{random, rng};
 
+/// The logarithm of the probability of what is impossible.
 pub const NEVER: f64 = f64::NEG_INFINITY;
 
 /// Probabilities of K states, some of them 0 if `zeros`, but never the first.
@@ -26,6 +27,7 @@ pub fn probabilities(rng: &mut StdRng, states: usize, zeros: bool) -> Vec<f64> {
     p
 }
 
+/// Their logarithms.
 pub fn logs(p: &[f64]) -> Array1<f64> {
     p.iter().map(|p| p.ln()).collect()
 }
@@ -42,6 +44,7 @@ pub struct Case {
     pub q: Array2<f64>,
 }
 
+/// A table with these rows.
 pub fn rows(rows: &[Vec<f64>]) -> Array2<f64> {
     Array2::from_shape_fn((rows.len(), rows[0].len()), |(i, k)| rows[i][k])
 }
@@ -70,11 +73,13 @@ pub fn cases(seed: u64, zeros: bool) -> Vec<Case> {
         .collect()
 }
 
+/// The logarithms of both tables on a tape.
 pub fn on_tape<'t>(tape: &'t Tape<f64>, case: &Case) -> Enumerated<'t, f64> {
     let [joint, q] = [&case.joint, &case.q].map(|table| tape.constant(table.mapv(f64::ln)));
     Enumerated::new(joint, q).unwrap()
 }
 
+/// One row of a table.
 pub fn row(table: &Array2<f64>, row: usize) -> Vec<f64> {
     table.row(row).to_vec()
 }
@@ -93,8 +98,10 @@ pub fn bound<'t>(
     of(Enumerated::new(log_joint, v[1].log_softmax(0)).unwrap())
 }
 
+/// A form of the bound.
 pub type Form = for<'t> fn(Enumerated<'t, f64>) -> Var<'t, f64>;
 
+/// The bound from the divergence, from Jensen's inequality, and from importance weights.
 pub const FORMS: [Form; 3] = [
     |model| model.elbo_from_kl(),
     |model| model.elbo_from_jensen(),
@@ -119,6 +126,7 @@ pub fn gradients_by_hand(theta: &ArrayD<f64>, a: &ArrayD<f64>, seen: usize) -> [
     [by_theta, &q * &(log_w - elbo)]
 }
 
+/// The gradients of a form of the bound against those derived by hand.
 pub fn form_has_the_gradient_by_hand(seed: u64, form: usize) -> Worst {
     let mut rng = rng(seed);
     let mut worst = Worst::default();
@@ -151,6 +159,7 @@ pub fn form_has_the_gradient_by_hand(seed: u64, form: usize) -> Worst {
     worst
 }
 
+/// The gradients of a form of the bound against finite differences.
 pub fn form_against_finite_differences(slug: &str, seed: u64, form: usize) {
     let mut rng = rng(seed);
     let mut checked = Checked::default();
