@@ -22,6 +22,11 @@ pub enum DataError {
         /// The folder.
         path: PathBuf,
     },
+    /// A device, a pipe or a socket stands where a file belongs.
+    NotRegular {
+        /// The device, pipe or socket.
+        path: PathBuf,
+    },
     /// A file was given where a folder belongs.
     NotAFolder {
         /// The file.
@@ -83,7 +88,7 @@ pub enum DataError {
         dimensions: Vec<u32>,
         /// Bytes that the header promises.
         expected: u128,
-        /// Bytes that follow the header.
+        /// Bytes that follow the header, as far as they were counted: one too many.
         found: usize,
     },
     /// Two files that belong together hold different numbers of images and labels.
@@ -160,6 +165,11 @@ impl fmt::Display for DataError {
                 "{}: expected a file, found a folder; put the file itself here",
                 path.display()
             ),
+            Self::NotRegular { path } => write!(
+                f,
+                "{}: expected a file, found a device, a pipe or a socket; copy the data to a file",
+                path.display()
+            ),
             Self::NotAFolder { path } => write!(
                 f,
                 "{}: expected a folder, found a file; give the folder that holds the four IDX files",
@@ -223,7 +233,7 @@ impl fmt::Display for DataError {
                 found,
             } => write!(
                 f,
-                "{}: expected {} ({expected} bytes after the header), found {found} bytes: \
+                "{}: expected {} ({expected} bytes after the header), found at least {found}: \
                  the file is too long or its header corrupt; download it again",
                 path.display(),
                 contents(dimensions)

@@ -22,6 +22,7 @@ mod binarisation;
 #[cfg(feature = "cli")]
 mod embedded;
 mod error;
+mod file;
 mod folder;
 pub mod idx;
 mod images;
