@@ -45,14 +45,34 @@ mod cli {
 
 mod data {
     mod batches;
-    #[cfg(feature = "cli")]
-    mod embedded;
     mod folders;
-    #[cfg(feature = "cli")]
-    mod gzip;
     mod idx;
     mod images;
     mod shared;
+    mod special_files;
+
+    #[cfg(feature = "cli")]
+    mod archives;
+    #[cfg(feature = "cli")]
+    mod arrays;
+    #[cfg(feature = "cli")]
+    mod bombs;
+    #[cfg(feature = "cli")]
+    mod command;
+    #[cfg(feature = "cli")]
+    mod damage;
+    #[cfg(feature = "cli")]
+    mod embedded;
+    #[cfg(feature = "cli")]
+    mod gzip;
+    #[cfg(feature = "cli")]
+    mod held_out;
+    #[cfg(feature = "cli")]
+    mod pngs;
+    #[cfg(feature = "cli")]
+    mod splits;
+    #[cfg(feature = "cli")]
+    mod writers;
 }
 
 mod distributions {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::data::Dataset;
+use crate::data::{Dataset, OpenOptions};
 use anyhow::{Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -12,28 +12,44 @@ use super::picture::Tiles;
 /// Which images.
 #[derive(Args, Debug, Clone, Serialize, Deserialize)]
 pub struct Data {
-    /// Folder with the four IDX files of MNIST, Fashion-MNIST or EMNIST, gzipped or not (torchvision's folder
-    /// will do); without it, the embedded 10,000 training and 2,000 test digits of MNIST
-    #[arg(long = "data", value_name = "DIR")]
-    folder: Option<PathBuf>,
+    /// Images: a folder with the four IDX files of MNIST, Fashion-MNIST or EMNIST, gzipped or not (torchvision's folder
+    /// will do); an array or archive of NumPy (.npy, .npz); or a folder of PNGs, with a sub-folder for each class if
+    /// they have labels. Without it, the embedded 10,000 training and 2,000 test digits of MNIST
+    #[arg(long = "data", value_name = "PATH")]
+    path: Option<PathBuf>,
+
+    /// The split of EMNIST, if the folder holds several: byclass, bymerge, balanced, letters, digits or mnist
+    #[arg(long, value_name = "NAME", requires = "path")]
+    split: Option<String>,
+
+    /// The part of the images to test on, chosen at random but alike in every run, if they come without a test set
+    /// [default: 0.1]
+    #[arg(long, value_name = "FRACTION", requires = "path", value_parser = fraction, allow_negative_numbers = true)]
+    test_fraction: Option<f64>,
 }
 
 impl Data {
     /// Reads them.
     pub fn load(&self) -> Result<Dataset> {
-        Ok(match &self.folder {
-            None => Dataset::embedded(),
-            Some(folder) => Dataset::from_folder(folder)?,
-        })
+        let Some(path) = &self.path else {
+            return Ok(Dataset::embedded());
+        };
+        let options = OpenOptions {
+            split: self.split.clone(),
+            test_fraction: self.test_fraction,
+        };
+        Ok(Dataset::open(path, &options)?)
     }
+}
 
-    /// The option as one would type it in a shell.
-    pub fn arguments(&self) -> Vec<String> {
-        match &self.folder {
-            None => Vec::new(),
-            Some(folder) => vec!["--data".to_owned(), quoted(&folder.display().to_string())],
-        }
-    }
+/// A number greater than 0 and less than 1.
+fn fraction(text: &str) -> Result<f64> {
+    let number: f64 = text.parse().unwrap_or(f64::NAN);
+    ensure!(
+        number > 0.0 && number < 1.0,
+        "expected a number greater than 0 and less than 1"
+    );
+    Ok(number)
 }
 
 /// How a picture is laid out.

@@ -28,8 +28,8 @@ impl Dataset {
     }
 }
 
-fn labelled(images: &[u8], labels: &[u8]) -> Images {
+fn labelled(mut images: &[u8], mut labels: &[u8]) -> Images {
     let path = Path::new("embedded");
-    idx::decode_labelled((path, images.to_vec()), (path, labels.to_vec()))
+    idx::decode_labelled((path, &mut images), (path, &mut labels))
         .expect("the embedded files are whole: tests/data.rs decodes them")
 }

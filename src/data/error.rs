@@ -22,6 +22,11 @@ pub enum DataError {
         /// The folder.
         path: PathBuf,
     },
+    /// A device, a pipe or a socket stands where a file belongs.
+    NotRegular {
+        /// The device, pipe or socket.
+        path: PathBuf,
+    },
     /// A file was given where a folder belongs.
     NotAFolder {
         /// The file.
@@ -83,7 +88,7 @@ pub enum DataError {
         dimensions: Vec<u32>,
         /// Bytes that the header promises.
         expected: u128,
-        /// Bytes that follow the header.
+        /// Bytes that follow the header, as far as they were counted: one too many.
         found: usize,
     },
     /// Two files that belong together hold different numbers of images and labels.
@@ -117,6 +122,59 @@ pub enum DataError {
         folder: PathBuf,
         /// The data sets in it, each with its place.
         datasets: Vec<String>,
+        /// Those of them that are splits of EMNIST, by name: `letters`.
+        splits: Vec<String>,
+    },
+    /// A split was asked for that is not there.
+    UnknownSplit {
+        /// The folder that was given.
+        folder: PathBuf,
+        /// The split that was asked for.
+        split: String,
+        /// The splits that are there.
+        splits: Vec<String>,
+    },
+    /// A split was asked for where there are none.
+    NoSplits {
+        /// The file or folder that was given.
+        path: PathBuf,
+        /// The split that was asked for.
+        split: String,
+    },
+    /// A fraction to test on was asked for, and the data have a test set of their own.
+    TestSetGiven {
+        /// The file or folder of the data set.
+        path: PathBuf,
+    },
+    /// A fraction to test on that does not lie between 0 and 1.
+    TestFraction {
+        /// The fraction.
+        fraction: f64,
+    },
+    /// The fraction to test on leaves no image to test on, or none to train on.
+    TooFewToSplit {
+        /// The file or folder of the images.
+        path: PathBuf,
+        /// Number of images.
+        images: usize,
+        /// The fraction.
+        fraction: f64,
+        /// Number of images that it leaves to test on.
+        test: usize,
+    },
+    /// A file that cannot be taken for images or labels: not of the format that belongs here, corrupt, or with a type,
+    /// shape or value that a set of images cannot have.
+    Unusable {
+        /// The file or folder.
+        path: PathBuf,
+        /// The array within the file, if it holds several.
+        array: Option<String>,
+        /// What belongs here.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do.
+        remedy: String,
     },
     /// Training and test images differ in height or width.
     SizesDiffer {
@@ -158,6 +216,11 @@ impl fmt::Display for DataError {
             Self::NotAFile { path } => write!(
                 f,
                 "{}: expected a file, found a folder; put the file itself here",
+                path.display()
+            ),
+            Self::NotRegular { path } => write!(
+                f,
+                "{}: expected a file, found a device, a pipe or a socket; copy the data to a file",
                 path.display()
             ),
             Self::NotAFolder { path } => write!(
@@ -223,7 +286,7 @@ impl fmt::Display for DataError {
                 found,
             } => write!(
                 f,
-                "{}: expected {} ({expected} bytes after the header), found {found} bytes: \
+                "{}: expected {} ({expected} bytes after the header), found at least {found}: \
                  the file is too long or its header corrupt; download it again",
                 path.display(),
                 contents(dimensions)
@@ -259,14 +322,83 @@ impl fmt::Display for DataError {
                 folder.display(),
                 missing.join(", no ")
             ),
-            Self::SeveralDatasets { folder, datasets } => write!(
+            Self::SeveralDatasets {
+                folder,
+                datasets,
+                splits,
+            } => {
+                let option = match splits.first() {
+                    Some(split) => format!("add --split {split} or another split, or "),
+                    None => String::new(),
+                };
+                write!(
+                    f,
+                    "{}: expected one data set, found {}: {}; to choose one, {option}give a folder \
+                     that holds its four files and no others",
+                    folder.display(),
+                    datasets.len(),
+                    datasets.join(", ")
+                )
+            }
+            Self::UnknownSplit {
+                folder,
+                split,
+                splits,
+            } => write!(
                 f,
-                "{}: expected one data set, found {}: {}; to choose one, give a folder that holds \
-                 its four files and no others",
+                "{}: expected one of the splits {}, found no `{}`; choose one that is there, as \
+                 --split {}",
                 folder.display(),
-                datasets.len(),
-                datasets.join(", ")
+                splits.join(", "),
+                split.escape_debug(),
+                splits.first().map_or("letters", String::as_str)
             ),
+            Self::NoSplits { path, split } => write!(
+                f,
+                "{}: expected the splits of EMNIST to choose `{}` from, found none; leave out --split",
+                path.display(),
+                split.escape_debug()
+            ),
+            Self::TestSetGiven { path } => write!(
+                f,
+                "{}: expected one set of images to split, found a training and a test set; \
+                 leave out --test-fraction",
+                path.display()
+            ),
+            Self::TestFraction { fraction } => write!(
+                f,
+                "expected a fraction to test on that is greater than 0 and less than 1, \
+                 found {fraction:?}; 0.1 is usual"
+            ),
+            Self::TooFewToSplit {
+                path,
+                images,
+                fraction,
+                test,
+            } => write!(
+                f,
+                "{}: expected at least one image to train on and one to test on, found {images} in \
+                 all, of which --test-fraction {fraction} leaves {test} to test on; {}",
+                path.display(),
+                if *images < 2 {
+                    "add images".to_owned()
+                } else {
+                    "add images, or use --test-fraction 0.5".to_owned()
+                }
+            ),
+            Self::Unusable {
+                path,
+                array,
+                expected,
+                found,
+                remedy,
+            } => {
+                write!(f, "{}", path.display())?;
+                if let Some(array) = array {
+                    write!(f, ", {array}")?;
+                }
+                write!(f, ": expected {expected}, found {found}; {remedy}")
+            }
             Self::SizesDiffer {
                 folder,
                 train,

@@ -30,7 +30,8 @@ impl Dataset {
     ///
     /// They are looked for in `folder` itself, then in `raw` below it, then where torchvision puts
     /// them: in `MNIST/raw`, `FashionMNIST/raw` and `EMNIST/raw`. The first of these three steps that
-    /// finds anything must find one data set only; choose among several by giving a folder with one.
+    /// finds anything must find one data set only; choose among several by giving a folder with one (or, among
+    /// the splits of EMNIST, with `Dataset::open`).
     ///
     /// EMNIST stores its images transposed: they are turned back, so that letters stand upright.
     ///
@@ -48,42 +49,80 @@ impl Dataset {
                 path: folder.to_owned(),
             });
         }
-        // Says why the folder cannot be read, where a search would only say that nothing is there.
-        names_in(folder).map_err(|cause| DataError::Unreadable {
-            path: folder.to_owned(),
-            cause,
-        })?;
-
-        let steps = [
-            vec![folder.to_owned()],
-            vec![folder.join("raw")],
-            TORCHVISION.map(|place| folder.join(place)).to_vec(),
-        ];
-        for places in &steps {
-            let mut found = Vec::new();
-            for place in places {
-                found.extend(Files::all_in(place)?);
-            }
-            match found.as_slice() {
-                [] => continue,
-                [one] => return one.read(),
-                several => {
-                    return Err(DataError::SeveralDatasets {
-                        folder: folder.to_owned(),
-                        datasets: several.iter().map(Files::to_string).collect(),
-                    });
-                }
-            }
+        match find(folder)? {
+            found if found.is_empty() => Err(DataError::NoDataset {
+                names: Naming::Mnist.four_files().map(|[usual, ..]| usual).to_vec(),
+                places: steps(folder).concat(),
+            }),
+            found => choose(folder, &found, None)?.read(),
         }
-        Err(DataError::NoDataset {
-            names: Naming::Mnist.four_files().map(|[usual, ..]| usual).to_vec(),
-            places: steps.concat(),
-        })
+    }
+}
+
+/// The folders where a data set is looked for, in the steps in which they are.
+fn steps(folder: &Path) -> [Vec<PathBuf>; 3] {
+    [
+        vec![folder.to_owned()],
+        vec![folder.join("raw")],
+        TORCHVISION.map(|place| folder.join(place)).to_vec(),
+    ]
+}
+
+/// The data sets of four IDX files in a folder, those of the first step that finds any.
+pub(super) fn find(folder: &Path) -> Result<Vec<Files>, DataError> {
+    // Says why the folder cannot be read, where a search would only say that nothing is there.
+    names_in(folder).map_err(|cause| DataError::Unreadable {
+        path: folder.to_owned(),
+        cause,
+    })?;
+    for places in steps(folder) {
+        let mut found = Vec::new();
+        for place in &places {
+            found.extend(Files::all_in(place)?);
+        }
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The one that is meant of the data sets in a folder, of which there is at least one: the split of that name, or the
+/// only one.
+pub(super) fn choose<'a>(
+    folder: &Path,
+    found: &'a [Files],
+    split: Option<&str>,
+) -> Result<&'a Files, DataError> {
+    let splits = || -> Vec<String> {
+        (found.iter().filter_map(Files::split))
+            .map(str::to_owned)
+            .collect()
+    };
+    match (split, found) {
+        (Some(split), _) => match found.iter().find(|files| files.split() == Some(split)) {
+            Some(files) => Ok(files),
+            None if splits().is_empty() => Err(DataError::NoSplits {
+                path: folder.to_owned(),
+                split: split.to_owned(),
+            }),
+            None => Err(DataError::UnknownSplit {
+                folder: folder.to_owned(),
+                split: split.to_owned(),
+                splits: splits(),
+            }),
+        },
+        (None, [only]) => Ok(only),
+        (None, several) => Err(DataError::SeveralDatasets {
+            folder: folder.to_owned(),
+            datasets: several.iter().map(Files::to_string).collect(),
+            splits: splits(),
+        }),
     }
 }
 
 /// The files of one data set in one folder, not necessarily all of them.
-struct Files {
+pub(super) struct Files {
     folder: PathBuf,
     naming: Naming,
     /// The names of all files in the folder.
@@ -121,7 +160,7 @@ impl Files {
             .collect())
     }
 
-    fn read(&self) -> Result<Dataset, DataError> {
+    pub(super) fn read(&self) -> Result<Dataset, DataError> {
         let spellings = self.naming.four_files();
         let missing: Vec<String> = spellings
             .iter()
@@ -161,6 +200,14 @@ impl Files {
         })
     }
 
+    /// The name of the split of EMNIST that these are, if any.
+    fn split(&self) -> Option<&str> {
+        match &self.naming {
+            Naming::Emnist { split } => Some(split),
+            Naming::Mnist => None,
+        }
+    }
+
     /// The first of `names` that is a file here, or else a folder: to read it says what is wrong.
     fn path(&self, names: &[String; 4]) -> Option<PathBuf> {
         let here = || {
@@ -176,15 +223,7 @@ impl Files {
     fn title(&self) -> String {
         match &self.naming {
             Naming::Emnist { split } => format!("EMNIST {split}"),
-            Naming::Mnist => fs::canonicalize(&self.folder)
-                .unwrap_or_else(|_| self.folder.clone())
-                .ancestors()
-                .filter_map(Path::file_name)
-                .find(|&name| name != "raw")
-                .map_or_else(
-                    || "images".to_owned(),
-                    |name| name.to_string_lossy().into_owned(),
-                ),
+            Naming::Mnist => title(&self.folder),
         }
     }
 }
@@ -250,6 +289,19 @@ impl Naming {
                 .map(|(separator, gz)| format!("{prefix}{part}-{kind}{separator}{idx}-ubyte{gz}"))
         })
     }
+}
+
+/// What a folder is called, or the one above if that is called `raw`.
+pub(super) fn title(folder: &Path) -> String {
+    fs::canonicalize(folder)
+        .unwrap_or_else(|_| folder.to_owned())
+        .ancestors()
+        .filter_map(Path::file_name)
+        .find(|&name| name != "raw")
+        .map_or_else(
+            || "images".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
 }
 
 /// The names of what lies in a folder, but for those that are not Unicode.

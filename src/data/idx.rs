@@ -7,11 +7,15 @@
 //!
 //! Whether a file is gzipped is told from its content, not its name. Gzip needs the feature `cli`.
 
-use std::{fs, path::Path};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+};
 
 use ndarray::{Array1, Array2};
 
-use super::{DataError, Images};
+use super::{DataError, Images, file};
 
 /// Two zeros, the type "unsigned byte", and no dimensions yet.
 const UNSIGNED_BYTES: u32 = 0x0000_0800;
@@ -27,7 +31,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// promises.
 pub fn read_images(path: impl AsRef<Path>) -> Result<Images, DataError> {
     let path = path.as_ref();
-    decode_images(path, read(path)?)
+    decode_images(path, &mut open(path)?)
 }
 
 /// The labels of an IDX file, of shape (count).
@@ -37,7 +41,7 @@ pub fn read_images(path: impl AsRef<Path>) -> Result<Images, DataError> {
 /// As for [`read_images`].
 pub fn read_labels(path: impl AsRef<Path>) -> Result<Array1<u8>, DataError> {
     let path = path.as_ref();
-    decode_labels(path, read(path)?)
+    decode_labels(path, &mut open(path)?)
 }
 
 /// The images of one IDX file with the labels of another.
@@ -50,13 +54,13 @@ pub fn read_labelled(
     labels: impl AsRef<Path>,
 ) -> Result<Images, DataError> {
     let (images, labels) = (images.as_ref(), labels.as_ref());
-    decode_labelled((images, read(images)?), (labels, read(labels)?))
+    decode_labelled((images, &mut open(images)?), (labels, &mut open(labels)?))
 }
 
 /// As [`read_labelled`], from what the two files contain; the paths are for the messages.
 pub(super) fn decode_labelled(
-    (images_path, images): (&Path, Vec<u8>),
-    (labels_path, labels): (&Path, Vec<u8>),
+    (images_path, images): (&Path, &mut dyn BufRead),
+    (labels_path, labels): (&Path, &mut dyn BufRead),
 ) -> Result<Images, DataError> {
     let images = decode_images(images_path, images)?;
     let labels = decode_labels(labels_path, labels)?;
@@ -72,56 +76,78 @@ pub(super) fn decode_labelled(
     Images::new(images.into_pixels(), height, width, Some(labels))
 }
 
-fn decode_images(path: &Path, bytes: Vec<u8>) -> Result<Images, DataError> {
-    let ([_, height, width], pixels) = decode::<3>(path, bytes)?;
+fn decode_images(path: &Path, file: &mut dyn BufRead) -> Result<Images, DataError> {
+    let ([_, height, width], pixels) = decode::<3>(path, file)?;
     let dimensions = height * width;
     let pixels = Array2::from_shape_vec((pixels.len() / dimensions, dimensions), pixels)
         .expect("decode checks the number of pixels");
     Images::new(pixels, height, width, None)
 }
 
-fn decode_labels(path: &Path, bytes: Vec<u8>) -> Result<Array1<u8>, DataError> {
-    decode::<1>(path, bytes).map(|(_, labels)| Array1::from_vec(labels))
+fn decode_labels(path: &Path, file: &mut dyn BufRead) -> Result<Array1<u8>, DataError> {
+    decode::<1>(path, file).map(|(_, labels)| Array1::from_vec(labels))
 }
 
 /// The dimensions and the elements of an IDX file of `D` dimensions: at least one element, and just as
-/// many as the dimensions say.
-fn decode<const D: usize>(path: &Path, bytes: Vec<u8>) -> Result<([usize; D], Vec<u8>), DataError> {
-    let mut bytes = if bytes.starts_with(&GZIP) {
-        gunzip(path, &bytes)?
-    } else {
-        bytes
+/// many as the dimensions say. No more is unpacked than that, and one byte to notice that there is more.
+fn decode<const D: usize>(
+    path: &Path,
+    file: &mut dyn BufRead,
+) -> Result<([usize; D], Vec<u8>), DataError> {
+    let unreadable = |cause| DataError::Unreadable {
+        path: path.to_owned(),
+        cause,
     };
+    if file.fill_buf().map_err(unreadable)?.starts_with(&GZIP) {
+        decode_gzip(path, file)
+    } else {
+        decode_plain(path, file, &unreadable)
+    }
+}
 
-    let (words, _) = bytes.as_chunks::<4>();
-    let mut words = words.iter().map(|&word| u32::from_be_bytes(word));
-    let expected = UNSIGNED_BYTES + D as u32;
-    if let Some(found) = words.next()
-        && found != expected
-    {
-        return Err(DataError::WrongMagic {
-            path: path.to_owned(),
-            expected,
-            found,
-        });
-    }
-    let dimensions: Vec<u32> = words.take(D).collect();
-    let header = 4 + 4 * D;
-    if dimensions.len() < D {
-        return Err(DataError::ShortHeader {
-            path: path.to_owned(),
-            expected: header,
-            found: bytes.len(),
-        });
-    }
+/// As [`decode`], from gzip: its checksum is checked, and nothing may follow it but more gzip.
+#[cfg(feature = "cli")]
+fn decode_gzip<const D: usize>(
+    path: &Path,
+    file: &mut dyn BufRead,
+) -> Result<([usize; D], Vec<u8>), DataError> {
+    let bad = |cause| DataError::BadGzip {
+        path: path.to_owned(),
+        cause,
+    };
+    decode_plain(path, &mut flate2::bufread::MultiGzDecoder::new(file), &bad)
+}
+
+#[cfg(not(feature = "cli"))]
+fn decode_gzip<const D: usize>(
+    path: &Path,
+    _: &mut dyn BufRead,
+) -> Result<([usize; D], Vec<u8>), DataError> {
+    Err(DataError::GzipNotBuiltIn {
+        path: path.to_owned(),
+    })
+}
+
+/// As [`decode`], of bytes that are not compressed or are no longer; `failed` makes an error of one in reading them.
+fn decode_plain<const D: usize>(
+    path: &Path,
+    bytes: &mut dyn Read,
+    failed: &dyn Fn(io::Error) -> DataError,
+) -> Result<([usize; D], Vec<u8>), DataError> {
+    let header_length = 4 + 4 * D;
+    let header = file::read_at_most(bytes, header_length as u64).map_err(failed)?;
+    let dimensions = parse_header::<D>(path, &header)?;
 
     // Three factors below 2^32 cannot overflow here, and no memory is asked for on the word of a header.
     let expected: u128 = dimensions.iter().map(|&d| u128::from(d)).product();
-    let found = bytes.len() - header;
     let path = path.to_owned();
+    let dimensions = dimensions.to_vec();
     if expected == 0 {
         return Err(DataError::NothingInside { path, dimensions });
     }
+    let most = u64::try_from(expected + 1).unwrap_or(u64::MAX);
+    let elements = file::read_at_most(bytes, most).map_err(failed)?;
+    let found = elements.len();
     if (found as u128) < expected {
         return Err(DataError::Truncated {
             path,
@@ -138,44 +164,32 @@ fn decode<const D: usize>(path: &Path, bytes: Vec<u8>) -> Result<([usize; D], Ve
             found,
         });
     }
-
-    bytes.drain(..header);
     // No dimension exceeds their product, which is the length of a vector.
-    Ok((std::array::from_fn(|i| dimensions[i] as usize), bytes))
+    Ok((std::array::from_fn(|i| dimensions[i] as usize), elements))
 }
 
-/// All bytes of a file.
-fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    if path.is_dir() {
-        return Err(DataError::NotAFile {
+/// The dimensions in the header of an IDX file of `D` dimensions, of which `header` is as much as there is.
+fn parse_header<const D: usize>(path: &Path, header: &[u8]) -> Result<[u32; D], DataError> {
+    let (words, _) = header.as_chunks::<4>();
+    let mut words = words.iter().map(|&word| u32::from_be_bytes(word));
+    let expected = UNSIGNED_BYTES + D as u32;
+    if let Some(found) = words.next()
+        && found != expected
+    {
+        return Err(DataError::WrongMagic {
             path: path.to_owned(),
+            expected,
+            found,
         });
     }
-    fs::read(path).map_err(|cause| DataError::Unreadable {
+    let dimensions: Vec<u32> = words.collect();
+    dimensions.try_into().map_err(|_| DataError::ShortHeader {
         path: path.to_owned(),
-        cause,
+        expected: 4 + 4 * D,
+        found: header.len(),
     })
 }
 
-/// The decompressed bytes of a gzipped file; its checksum is checked, and nothing may follow it but
-/// more gzip.
-#[cfg(feature = "cli")]
-fn gunzip(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
-    use std::io::Read;
-
-    let mut decompressed = Vec::new();
-    flate2::read::MultiGzDecoder::new(bytes)
-        .read_to_end(&mut decompressed)
-        .map_err(|cause| DataError::BadGzip {
-            path: path.to_owned(),
-            cause,
-        })?;
-    Ok(decompressed)
-}
-
-#[cfg(not(feature = "cli"))]
-fn gunzip(path: &Path, _: &[u8]) -> Result<Vec<u8>, DataError> {
-    Err(DataError::GzipNotBuiltIn {
-        path: path.to_owned(),
-    })
+fn open(path: &Path) -> Result<BufReader<File>, DataError> {
+    file::open(path).map(BufReader::new)
 }

@@ -1,5 +1,7 @@
 //! A set of grey images, as bytes.
 
+use std::mem;
+
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Zip, s};
 use rand::Rng;
 
@@ -110,6 +112,56 @@ impl Images {
                 .labels
                 .as_ref()
                 .map(|labels| labels.slice(s![..n]).to_owned()),
+        }
+    }
+
+    /// Moves `count` images, chosen at random, with their labels to the set that it returns.
+    ///
+    /// With the same state of `rng`, the images of a smaller `count` are among those of a greater one. The images that
+    /// stay are no longer in their order.
+    ///
+    /// # Panics
+    ///
+    /// If `count` is greater than [`len`](Self::len).
+    pub fn hold_out(&mut self, count: usize, rng: &mut impl Rng) -> Self {
+        assert!(
+            count <= self.len(),
+            "{count} images cannot be held out of {}",
+            self.len()
+        );
+        let kept = self.len() - count;
+        self.draw_last(kept, rng);
+        let held_out = Self {
+            pixels: self.pixels.slice(s![kept.., ..]).to_owned(),
+            labels: (self.labels.as_ref()).map(|labels| labels.slice(s![kept..]).to_owned()),
+            ..*self
+        };
+        self.pixels.slice_collapse(s![..kept, ..]);
+        if let Some(labels) = &mut self.labels {
+            labels.slice_collapse(s![..kept]);
+        }
+        held_out
+    }
+
+    /// Puts the images and their labels in a random order.
+    #[cfg(feature = "cli")]
+    pub(super) fn shuffle(&mut self, rng: &mut impl Rng) {
+        self.draw_last(0, rng);
+    }
+
+    /// Draws the images from index `first` on among all, from the last one down: the first steps of a Fisher-Yates
+    /// shuffle. In place, since images may take most of the memory.
+    fn draw_last(&mut self, first: usize, rng: &mut impl Rng) {
+        for last in (first..self.len()).rev() {
+            let other = rng.random_range(0..=last);
+            if other == last {
+                continue;
+            }
+            let (one, two) = (self.pixels).multi_slice_mut((s![other, ..], s![last, ..]));
+            Zip::from(one).and(two).for_each(mem::swap);
+            if let Some(labels) = &mut self.labels {
+                labels.swap(other, last);
+            }
         }
     }
 

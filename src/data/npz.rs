@@ -1,0 +1,179 @@
+//! The `.npz` format of NumPy: a zip archive of `.npy` files, stored or deflated.
+//!
+//! What the arrays hold is told from their names. Others than those of [`SETS`] are left alone, whatever is in them.
+
+use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
+
+use flate2::read::DeflateDecoder;
+use rawzip::{
+    CompressionMethod, FileReader, RECOMMENDED_BUFFER_SIZE, ZipArchive, ZipArchiveEntryWayfinder,
+};
+
+use super::npy::{self, Pixels};
+use super::place::{Place, list};
+use super::{DataError, Images};
+
+/// The usual names of images and labels, those to train on before those to test on.
+///
+/// The first naming of which the archive has images to train on holds, in whatever case.
+const SETS: [&[[&str; 2]]; 6] = [
+    &[["x_train", "y_train"], ["x_test", "y_test"]],
+    &[
+        ["train_images", "train_labels"],
+        ["test_images", "test_labels"],
+    ],
+    &[["x", "y"]],
+    &[["images", "labels"]],
+    &[["imgs", "labels"]],
+    &[["arr_0", "arr_1"], ["arr_2", "arr_3"]],
+];
+
+/// The images of an archive: those to train on, then those to test on if there are any.
+pub(super) fn read(path: &Path, file: File) -> Result<Vec<Images>, DataError> {
+    let archive = Archive::open(path, file)?;
+    let mut pixels: Vec<Pixels> = Vec::new();
+    let mut labels = Vec::new();
+    for (images, label) in archive.sets()? {
+        let set = archive.read(images, |array| array.into_images())?;
+        if let Some(first) = pixels.first()
+            && first.size() != set.size()
+        {
+            let shown = |(height, width)| format!("images of {height} x {width} pixels");
+            return Err(archive.place(images).unusable(
+                format!("{} like those to train on", shown(first.size())),
+                shown(set.size()),
+                "save images of one size",
+            ));
+        }
+        labels.push(match label {
+            Some(label) => Some(archive.read(label, |array| array.into_labels(set.count()))?),
+            None => None,
+        });
+        pixels.push(set);
+    }
+    npy::stretch_binary(&mut pixels);
+    (pixels.into_iter().zip(labels))
+        .map(|(set, labels)| set.labelled(labels))
+        .collect()
+}
+
+/// The arrays of an archive, of which only the names have been read.
+struct Archive<'a> {
+    path: &'a Path,
+    zip: ZipArchive<FileReader>,
+    arrays: BTreeMap<String, Member>,
+}
+
+/// An array in an archive.
+struct Member {
+    place: ZipArchiveEntryWayfinder,
+    method: CompressionMethod,
+    encrypted: bool,
+}
+
+impl<'a> Archive<'a> {
+    fn open(path: &'a Path, file: File) -> Result<Self, DataError> {
+        let place = Place::file(path);
+        let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
+        let zip =
+            ZipArchive::from_file(file, &mut buffer).map_err(|cause| place.corrupt(&cause))?;
+        let mut arrays = BTreeMap::new();
+        let mut others = Vec::new();
+        let mut entries = zip.entries(&mut buffer);
+        while let Some(entry) = entries
+            .next_entry()
+            .map_err(|cause| place.corrupt(&cause))?
+        {
+            let name = String::from_utf8_lossy(entry.file_path().as_bytes()).into_owned();
+            let Some(name) = name.strip_suffix(".npy") else {
+                others.push(name);
+                continue;
+            };
+            // Of two of the same name the later one, as in Python.
+            arrays.insert(
+                name.to_owned(),
+                Member {
+                    place: entry.wayfinder(),
+                    method: entry.compression_method(),
+                    encrypted: entry.flags().is_encrypted(),
+                },
+            );
+        }
+        if arrays.is_empty() {
+            return Err(place.unusable(
+                "an archive of arrays, as np.savez writes it",
+                list(&others),
+                "of an archive of images, unpack it and give the folder",
+            ));
+        }
+        Ok(Self { path, zip, arrays })
+    }
+
+    /// The names of the arrays of images, each with that of its labels: to train on, to test on.
+    fn sets(&self) -> Result<Vec<(&str, Option<&str>)>, DataError> {
+        let find = |usual: &str| {
+            let mut names = self.arrays.keys().map(String::as_str);
+            names.find(|name| name.eq_ignore_ascii_case(usual))
+        };
+        for naming in SETS {
+            if find(naming[0][0]).is_some() {
+                return Ok(naming
+                    .iter()
+                    .filter_map(|&[images, labels]| Some((find(images)?, find(labels))))
+                    .collect());
+            }
+        }
+        let mut names = self.arrays.keys().map(String::as_str);
+        match (names.next(), names.next()) {
+            (Some(only), None) => Ok(vec![(only, None)]),
+            _ => {
+                let usual: Vec<&str> = SETS.iter().map(|naming| naming[0][0]).collect();
+                Err(Place::file(self.path).unusable(
+                    format!("images under one of the names {}", usual.join(", ")),
+                    list(&Vec::from_iter(self.arrays.keys())),
+                    "save them under such a name, or as the only array",
+                ))
+            }
+        }
+    }
+
+    fn place<'b>(&'b self, name: &'b str) -> Place<'b> {
+        Place {
+            path: self.path,
+            array: Some(name),
+        }
+    }
+
+    /// What `read` makes of the array of this name, which is in the archive. Checksum and length are checked when the
+    /// last byte is read.
+    fn read<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(npy::Array) -> Result<T, DataError>,
+    ) -> Result<T, DataError> {
+        let place = self.place(name);
+        let member = &self.arrays[name];
+        if member.encrypted {
+            return Err(place.unusable(
+                "an array that anybody can read",
+                "an encrypted one",
+                "decrypt the archive",
+            ));
+        }
+        let entry = (self.zip.get_entry(member.place)).map_err(|cause| place.corrupt(&cause))?;
+        let mut unpacked: Box<dyn Read> = match member.method {
+            CompressionMethod::STORE => Box::new(entry.verifying_reader(entry.reader())),
+            CompressionMethod::DEFLATE => {
+                Box::new(entry.verifying_reader(DeflateDecoder::new(entry.reader())))
+            }
+            method => {
+                return Err(place.unusable(
+                    "an array that is stored or deflated",
+                    format!("one compressed by {method}"),
+                    "save it with np.savez or np.savez_compressed",
+                ));
+            }
+        };
+        read(npy::Array::begin(place, &mut unpacked)?)
+    }
+}

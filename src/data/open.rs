@@ -1,0 +1,138 @@
+//! Data sets of every kind, told apart by their content.
+
+use std::{fs, io::Seek, path::Path};
+
+use super::place::Place;
+use super::{DataError, Dataset, Images, file, folder, npy, npz, png_folder, split::split};
+
+/// The part of the images that is held out to test on, unless said otherwise.
+pub const TEST_FRACTION: f64 = 0.1;
+
+/// What to take of a source of images, and how; by default all that can be told without a choice.
+///
+/// The command line has an option of the same name for each, which messages speak of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OpenOptions {
+    /// The split of EMNIST, if a folder holds several: `byclass`, `bymerge`, `balanced`, `letters`, `digits` or `mnist`
+    /// (`--split`).
+    pub split: Option<String>,
+    /// The part of the images to test on, greater than 0 and less than 1, if the source has no test set of its own
+    /// (`--test-fraction`). [`TEST_FRACTION`] by default.
+    pub test_fraction: Option<f64>,
+}
+
+impl Dataset {
+    /// The data set in a file or folder, whatever its kind; the [module](super) lists what is accepted.
+    ///
+    /// ```no_run
+    /// use elbo::data::{Dataset, OpenOptions};
+    ///
+    /// # fn main() -> Result<(), elbo::data::DataError> {
+    /// let digits = Dataset::open("mnist.npz", &OpenOptions::default())?;
+    /// let letters = Dataset::open(
+    ///     "EMNIST/raw",
+    ///     &OpenOptions { split: Some("letters".to_owned()), ..OpenOptions::default() },
+    /// )?;
+    /// let faces = Dataset::open(
+    ///     "faces",
+    ///     &OpenOptions { test_fraction: Some(0.2), ..OpenOptions::default() },
+    /// )?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Where a source has one set of `n` images only, `round(test_fraction · n)` of them, chosen at random, are the
+    /// test set. The choice is the same in every run, and a smaller test set is part of every larger one.
+    ///
+    /// A file is called by its name without the ending, a folder as [`from_folder`](Self::from_folder) says.
+    ///
+    /// # Errors
+    ///
+    /// Any but [`DataError::NotAFolder`], [`DataError::PixelsPerImage`] and [`DataError::LabelsPerImage`].
+    pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        let is_folder = fs::metadata(path)
+            .map_err(|cause| DataError::Unreadable {
+                path: path.to_owned(),
+                cause,
+            })?
+            .is_dir();
+        if is_folder {
+            let found = folder::find(path)?;
+            if !found.is_empty() {
+                let files = folder::choose(path, &found, options.split.as_deref())?;
+                return match options.test_fraction {
+                    Some(_) => Err(DataError::TestSetGiven {
+                        path: path.to_owned(),
+                    }),
+                    None => files.read(),
+                };
+            }
+        }
+        if let Some(split) = &options.split {
+            return Err(DataError::NoSplits {
+                path: path.to_owned(),
+                split: split.clone(),
+            });
+        }
+        let (name, sets) = if is_folder {
+            (folder::title(path), png_folder::read(path)?)
+        } else {
+            let stem = path.file_stem().unwrap_or(path.as_os_str());
+            (stem.to_string_lossy().into_owned(), arrays(path)?)
+        };
+        let mut sets = sets.into_iter();
+        let (train, test) = match (sets.next(), sets.next()) {
+            (Some(_), Some(_)) if options.test_fraction.is_some() => {
+                return Err(DataError::TestSetGiven {
+                    path: path.to_owned(),
+                });
+            }
+            (Some(train), Some(test)) => (train, test),
+            (Some(images), None) => {
+                split(path, images, options.test_fraction.unwrap_or(TEST_FRACTION))?
+            }
+            (None, _) => unreachable!("a source without images is an error"),
+        };
+        Ok(Self { name, train, test })
+    }
+}
+
+/// The images of a file of one array or several: those to train on, then those to test on if there are any.
+fn arrays(path: &Path) -> Result<Vec<Images>, DataError> {
+    let mut file = file::open(path)?;
+    let unreadable = |cause| DataError::Unreadable {
+        path: path.to_owned(),
+        cause,
+    };
+    let start = file::read_at_most(&mut file, 8).map_err(unreadable)?;
+    file.rewind().map_err(unreadable)?;
+    let place = Place::file(path);
+    if start.starts_with(&npy::MAGIC) {
+        let mut images = [npy::Array::begin(place, &mut file)?.into_images()?];
+        npy::stretch_binary(&mut images);
+        let [images] = images;
+        return Ok(vec![images.labelled(None)?]);
+    }
+    // The start of an archive, and that of an empty one.
+    if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
+        return npz::read(path, file);
+    }
+    let (found, remedy) = match *start {
+        [0x1f, 0x8b, ..] | [0, 0, 8, 1 | 3, ..] => (
+            "an IDX file or a gzipped one",
+            "give the folder that holds the four files",
+        ),
+        [0x89, b'P', b'N', b'G', ..] => ("a PNG image", "give the folder that holds the images"),
+        [] => ("an empty file", "save or download it again"),
+        _ => (
+            "neither",
+            "save the images with np.save or np.savez, or as a folder of PNGs",
+        ),
+    };
+    Err(place.unusable(
+        "an array of NumPy (.npy) or an archive of arrays (.npz)",
+        found,
+        remedy,
+    ))
+}

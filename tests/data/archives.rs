@@ -1,0 +1,286 @@
+//! `.npz` files.
+
+use elbo::data::{Dataset, OpenOptions};
+use ndarray::array;
+
+use super::writers::{Method, all, assert_refused, counting, file, halves, labels, npy, zip};
+
+/// An archive of the given arrays, opened.
+fn open(arrays: &[(&str, &[u8])]) -> Dataset {
+    let options = if arrays
+        .iter()
+        .any(|(name, _)| name.contains("test") || *name == "arr_2.npy")
+    {
+        OpenOptions::default()
+    } else {
+        halves()
+    };
+    let [stored, deflated] = [Method::Stored, Method::Deflated].map(|method| {
+        let (_folder, path) = file("things.npz", &zip(method, arrays));
+        Dataset::open(path, &options).unwrap()
+    });
+    assert_eq!(stored, deflated);
+    assert_eq!(stored.name, "things");
+    stored
+}
+
+fn refused(arrays: &[(&str, &[u8])], words: &[&str]) {
+    for method in [Method::Stored, Method::Deflated] {
+        let (_folder, path) = file("things.npz", &zip(method, arrays));
+        assert_refused(&path, &halves(), words);
+    }
+}
+
+#[test]
+fn two_sets_with_labels_go_by_their_usual_names() {
+    for [x_train, y_train, x_test, y_test] in [
+        ["x_train", "y_train", "x_test", "y_test"],
+        ["X_train", "Y_train", "X_test", "Y_test"],
+        ["train_images", "train_labels", "test_images", "test_labels"],
+        ["arr_0", "arr_1", "arr_2", "arr_3"],
+    ]
+    .map(|names| names.map(|name| format!("{name}.npy")))
+    {
+        // Not in the order of the names.
+        let data = open(&[
+            (&y_test, &labels(&[9, 200])),
+            (&x_test, &npy("|u1", false, "(2, 2, 3)", &[50; 12])),
+            (&y_train, &labels(&[5, 0, 255])),
+            (&x_train, &counting(3, 2, 3)),
+            ("notes.npy", b"no array at all"),
+            ("val_images.npy", &counting(1, 9, 9)),
+        ]);
+        assert_eq!((data.train.len(), data.test.len()), (3, 2));
+        assert_eq!(data.train.labels().unwrap(), array![5, 0, 255]);
+        assert_eq!(data.test.labels().unwrap(), array![9, 200]);
+        assert_eq!(data.train.pixels().row(2), array![12, 13, 14, 15, 16, 17]);
+        assert!(data.test.pixels().iter().all(|&pixel| pixel == 50));
+    }
+}
+
+#[test]
+fn one_set_goes_by_its_usual_names() {
+    for [images, label] in [
+        ["x", "y"],
+        ["images", "labels"],
+        ["imgs", "labels"],
+        ["arr_0", "arr_1"],
+        ["x_train", "y_train"],
+    ] {
+        let data = open(&[
+            (&format!("{images}.npy"), &counting(4, 2, 3)),
+            (&format!("{label}.npy"), &labels(&[4, 3, 2, 1])),
+        ]);
+        assert_eq!((data.train.len(), data.test.len()), (2, 2));
+        let expected: Vec<_> = (0..4)
+            .map(|i| ((6 * i..6 * i + 6).collect::<Vec<u8>>(), Some(4 - i)))
+            .collect();
+        assert_eq!(all(&data), expected);
+    }
+}
+
+#[test]
+fn labels_may_be_missing() {
+    for name in ["imgs.npy", "arr_0.npy", "an only array of any name.npy"] {
+        let data = open(&[(name, &counting(4, 2, 3))]);
+        assert_eq!(all(&data).len(), 4);
+        assert_eq!((data.train.labels(), data.test.labels()), (None, None));
+    }
+    let images = counting(4, 2, 3);
+    let data = open(&[("x_train.npy", &images), ("x_test.npy", &images)]);
+    assert_eq!((data.train.labels(), data.test.labels()), (None, None));
+}
+
+#[test]
+fn the_images_of_d_sprites_are_binary() {
+    let imgs = npy("|u1", false, "(2, 1, 2)", &[0, 1, 1, 1]);
+    // With an array of Python objects beside it, and one of other factors.
+    let data = open(&[
+        ("metadata.npy", &npy("|O", false, "()", b"\x80\x02")),
+        ("imgs.npy", &imgs),
+        (
+            "latents_classes.npy",
+            &npy("<i8", false, "(2, 6)", &[0; 96]),
+        ),
+    ]);
+    assert_eq!(all(&data), [(vec![0, 255], None), (vec![255, 255], None)]);
+}
+
+#[test]
+fn binary_is_judged_of_both_sets_together() {
+    let binary = npy("|u1", false, "(1, 1, 2)", &[0, 1]);
+    let grey = npy("|u1", false, "(1, 1, 2)", &[0, 200]);
+    let bool = npy("|b1", false, "(1, 1, 2)", &[0, 1]);
+    let data = open(&[("x_train.npy", &binary), ("x_test.npy", &grey)]);
+    assert_eq!(data.train.pixels(), array![[0, 1]]);
+    let data = open(&[("x_train.npy", &binary), ("x_test.npy", &binary)]);
+    assert_eq!(data.train.pixels(), array![[0, 255]]);
+    assert_eq!(data.test.pixels(), array![[0, 255]]);
+    let data = open(&[("x_train.npy", &bool), ("x_test.npy", &binary)]);
+    assert_eq!(data.train.pixels(), array![[0, 255]]);
+    assert_eq!(data.test.pixels(), array![[0, 255]]);
+}
+
+#[test]
+fn labels_of_every_type_are_read() {
+    let images = counting(2, 1, 2);
+    for (description, shape, elements) in [
+        ("|u1", "(2,)", vec![7, 1]),
+        ("|i1", "(2,)", vec![7, 1]),
+        ("<u2", "(2,)", vec![7, 0, 1, 0]),
+        (">u2", "(2,)", vec![0, 7, 0, 1]),
+        (">i4", "(2, 1)", vec![0, 0, 0, 7, 0, 0, 0, 1]),
+        (
+            "<u8",
+            "(2, 1)",
+            [7_u64, 1].iter().flat_map(|x| x.to_le_bytes()).collect(),
+        ),
+    ] {
+        let label = npy(description, false, shape, &elements);
+        let data = open(&[
+            ("x_train.npy", &images),
+            ("y_train.npy", &label),
+            ("x_test.npy", &images),
+        ]);
+        assert_eq!(data.train.labels().unwrap(), array![7, 1], "{description}");
+        assert_eq!(data.test.labels(), None);
+    }
+    let label = npy("|b1", false, "(2,)", &[1, 0]);
+    let data = open(&[
+        ("x_train.npy", &images),
+        ("y_train.npy", &label),
+        ("x_test.npy", &images),
+    ]);
+    assert_eq!(data.train.labels().unwrap(), array![1, 0]);
+}
+
+#[test]
+fn labels_that_are_none_are_refused() {
+    let images = counting(2, 1, 2);
+    let with = |label: &[u8], words: &[&str]| {
+        refused(&[("x.npy", &images), ("y.npy", label)], words);
+    };
+    with(
+        &labels(&[1, 2, 3]),
+        &[
+            "things.npz, y: expected 2 labels",
+            "found an array of shape (3,)",
+        ],
+    );
+    with(
+        &labels(&[1, -1]),
+        &["whole numbers from 0 to 255, found -1 for image 1"],
+    );
+    with(
+        &labels(&[256, 0]),
+        &["found 256 for image 0", "leave the labels out"],
+    );
+    with(&npy("<f4", false, "(2,)", &[0; 8]), &["found float32"]);
+    with(
+        &npy("<u8", false, "(2,)", &[0xff; 16]),
+        &["found 18446744073709551615"],
+    );
+    with(
+        &npy("|u1", false, "(2, 10)", &[0; 20]),
+        &["found an array of shape (2, 10)", "argmax"],
+    );
+    with(
+        &npy("<U1", false, "(2,)", &[0; 8]),
+        &["found elements of type <U1"],
+    );
+}
+
+#[test]
+fn sets_of_two_sizes_are_refused() {
+    refused(
+        &[
+            ("x_train.npy", &counting(2, 2, 3)),
+            ("x_test.npy", &counting(2, 3, 2)),
+        ],
+        &[
+            "things.npz, x_test: expected images of 2 x 3 pixels",
+            "found images of 3 x 2 pixels",
+        ],
+    );
+}
+
+#[test]
+fn an_archive_without_images_says_what_it_has() {
+    let images = counting(2, 2, 3);
+    refused(
+        &[("first.npy", &images), ("second.npy", &images)],
+        &[
+            "x_train, train_images, x, images, imgs, arr_0",
+            "found first, second",
+        ],
+    );
+    refused(
+        &[("x_test.npy", &images), ("y_test.npy", &labels(&[0, 1]))],
+        &["found x_test, y_test", "save them under such a name"],
+    );
+    refused(
+        &[("cats/1.png", b""), ("cats/2.png", b"")],
+        &["found cats/1.png, cats/2.png", "unpack it"],
+    );
+    refused(&[("two\nlines", b"")], &["found two\\nlines"]);
+    refused(&[], &["found nothing"]);
+    let many: Vec<(String, &[u8])> = (0..50)
+        .map(|i| (format!("{i:02}.npy"), &images[..]))
+        .collect();
+    let many: Vec<(&str, &[u8])> = many
+        .iter()
+        .map(|(name, image)| (name.as_str(), *image))
+        .collect();
+    refused(&many, &["found 00, 01, 02, 03, 04, 05, 06, 07, 42 more;"]);
+}
+
+#[test]
+fn a_wrong_checksum_or_length_is_refused() {
+    for method in [Method::Stored, Method::Deflated] {
+        let whole = zip(method, &[("x.npy", &counting(4, 2, 3))]);
+        let directory = whole
+            .windows(4)
+            .position(|word| word == b"PK\x01\x02")
+            .unwrap();
+        // The checksum and the unpacked size in the directory; the local header is not asked.
+        for position in [16, 24] {
+            let mut bytes = whole.clone();
+            bytes[directory + position] ^= 1;
+            let (_folder, path) = file("things.npz", &bytes);
+            assert_refused(
+                &path,
+                &halves(),
+                &["things.npz, x: expected a whole file", "corrupt"],
+            );
+        }
+    }
+}
+
+#[test]
+fn a_member_that_is_packed_otherwise_is_refused() {
+    let whole = zip(Method::Stored, &[("x.npy", &counting(4, 2, 3))]);
+    let directory = whole
+        .windows(4)
+        .position(|word| word == b"PK\x01\x02")
+        .unwrap();
+    for (position, value, words) in [
+        (10, 14, ["stored or deflated", "np.savez_compressed"]),
+        (8, 1, ["an encrypted one", "decrypt"]),
+    ] {
+        let mut bytes = whole.clone();
+        bytes[directory + position] = value;
+        let (_folder, path) = file("things.npz", &bytes);
+        assert_refused(&path, &halves(), &words);
+    }
+}
+
+#[test]
+fn the_kind_of_a_file_is_told_from_its_content() {
+    let (_folder, path) = file(
+        "archive.npy",
+        &zip(Method::Deflated, &[("x.npy", &counting(4, 2, 3))]),
+    );
+    let archive = Dataset::open(path, &halves()).unwrap();
+    let (_folder, path) = file("archive", &counting(4, 2, 3));
+    assert_eq!(Dataset::open(path, &halves()).unwrap(), archive);
+}
