@@ -291,7 +291,7 @@ fn summary<M: ModelCommand>(
     data: &LoadedData<M::Data>,
 ) -> String {
     format!(
-        "A {} with {weights} weights on {}: {}, {}.",
+        "A {} with {weights} weights on {}: {} {}.",
         configuration.options.describe(&configuration.shape),
         data.name,
         M::Data::count(data),

@@ -91,7 +91,7 @@ impl DataCommand for ImageData {
     fn count(data: &LoadedData<Self>) -> String {
         let count = |pixels: &Pixels| Images::len(&pixels.images);
         let (train, test) = (count(&data.train), count(&data.test));
-        format!("{train} training and {test} test images")
+        format!("{train} training and {test} test")
     }
 
     fn describe(ImageShape { height, width }: &ImageShape) -> String {

@@ -130,7 +130,7 @@ pub trait DataCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned 
     /// If a file cannot be read or holds something else.
     fn load(&self) -> Result<LoadedData<Self>>;
 
-    /// How many there are: `10000 training and 2000 test images`.
+    /// How many there are: `10000 training and 2000 test`.
     fn count(data: &LoadedData<Self>) -> String;
 
     /// What a datum is: `images of 28x28 pixels`.
