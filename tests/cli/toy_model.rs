@@ -57,6 +57,7 @@ impl Model<f32> for ToyModel {
 
 impl ModelCommand for Toy {
     const NAME: &'static str = "toy";
+    const TITLE: &'static str = "A toy";
     const ABOUT: &'static str = "A linear autoencoder with a moving average";
     const DETAILS: &'static str = "It lives in a test.";
     const SECTIONS: &'static [&'static str] = &["minibatch-objective"];

@@ -57,14 +57,14 @@ fn every_kind_of_data_trains_and_the_report_has_the_command() {
     let page = report(&archive, &["--test-fraction", "0.3"]);
     assert!(page.contains("7 training and 3 test images of 4x4 pixels"));
     assert!(page.contains("A variational autoencoder on some digits"));
-    assert!(page.contains("some digits.npz&#39; --test-fraction 0.3 --epochs 1"));
+    assert!(page.contains("some digits.npz&#39; --test-fraction 0.3 --binarise none --epochs 1"));
 
     let letters = folder.path().join("emnist");
     write_emnist(&letters, "letters", 0);
     write_emnist(&letters, "digits", 0);
     let page = report(&letters, &["--split", "letters"]);
     assert!(page.contains("A variational autoencoder on EMNIST letters"));
-    assert!(page.contains("emnist --split letters --epochs 1"));
+    assert!(page.contains("emnist --split letters --binarise none --epochs 1"));
 
     for i in 0..10 {
         write(
@@ -74,7 +74,7 @@ fn every_kind_of_data_trains_and_the_report_has_the_command() {
     }
     let page = report(&folder.path().join("faces"), &[]);
     assert!(page.contains("on faces: 9 training and 1 test images of 2x3 pixels"));
-    assert!(page.contains("faces --epochs 1"));
+    assert!(page.contains("faces --binarise none --epochs 1"));
 }
 
 #[test]

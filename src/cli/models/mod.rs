@@ -30,6 +30,8 @@ pub const MODELS: &[Entry] = &[Entry::of::<VaeCommand>()];
 pub trait ModelCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned {
     /// What is typed after `elbo train`.
     const NAME: &'static str;
+    /// What it is called, with its article: `A variational autoencoder`.
+    const TITLE: &'static str;
     /// What it is, in a line.
     const ABOUT: &'static str;
     /// What else `elbo train NAME --help` says.

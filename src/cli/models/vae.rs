@@ -168,6 +168,7 @@ const TEST_BATCH: usize = 512;
 
 impl ModelCommand for VaeCommand {
     const NAME: &'static str = "vae";
+    const TITLE: &'static str = "A variational autoencoder";
     const ABOUT: &'static str =
         "Variational autoencoder: Gaussian codes, trained on the evidence lower bound";
     const DETAILS: &'static str = "Without any option: a 784-400-20 VAE with a Bernoulli decoder on the embedded digits, in \

@@ -112,7 +112,7 @@ impl<'a> Folder<'a> {
             files.push(self.prepare(name, figure.content.bytes())?);
         }
         let report = Report {
-            title: title(configuration, data),
+            title: format!("{} on {}", M::TITLE, data.name),
             summary: summary(configuration, run.parameters.count(), data),
             command: configuration.command.clone(),
             figures: figures.into_iter().map(|(_, figure)| figure).collect(),
@@ -202,14 +202,6 @@ fn progress(bytes: &[u8]) -> Result<Progress> {
         "expected format {FORMAT} of the checkpoint's description, found {format}: it was written by another version"
     );
     Ok(progress)
-}
-
-fn title<M: ModelCommand>(configuration: &Configuration<M>, data: &LoadedData<M::Data>) -> String {
-    format!(
-        "A {} on {}",
-        configuration.options.describe(&configuration.shape),
-        data.name
-    )
 }
 
 fn rows<M: ModelCommand>(
