@@ -165,7 +165,7 @@ fn a_test_set_of_its_own_is_not_split_off_again() {
         folder.path(),
         &options,
         &[
-            "found a training and a test set",
+            "expected no test set, found one",
             "leave out --test-fraction",
         ],
     );
