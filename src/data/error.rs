@@ -346,7 +346,7 @@ impl fmt::Display for DataError {
                 splits,
             } => write!(
                 f,
-                "{}: expected one of the splits {}, found no `{}`; choose one that is there, as \
+                "{}: expected one of the splits {}, found `{}`; choose one that is there, as \
                  --split {}",
                 folder.display(),
                 splits.join(", "),
@@ -361,7 +361,7 @@ impl fmt::Display for DataError {
             ),
             Self::TestSetGiven { path } => write!(
                 f,
-                "{}: expected no test set, found one; \
+                "{}: expected data without a test set for --test-fraction, found one; \
                  leave out --test-fraction",
                 path.display()
             ),

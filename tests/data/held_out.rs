@@ -167,7 +167,7 @@ fn a_given_test_set_is_taken_as_it_is() {
         &path,
         &fraction(0.5),
         &[
-            "expected no test set, found one",
+            "expected data without a test set for --test-fraction, found one",
             "leave out --test-fraction",
         ],
     );

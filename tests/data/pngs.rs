@@ -93,7 +93,7 @@ fn train_and_test_are_the_two_sets() {
         folder.path(),
         &halves(),
         &[
-            "expected no test set, found one",
+            "expected data without a test set for --test-fraction, found one",
             "leave out --test-fraction",
         ],
     );
