@@ -12,17 +12,17 @@ use super::picture::Tiles;
 /// Which images.
 #[derive(Args, Debug, Clone, Serialize, Deserialize)]
 pub struct Data {
-    /// Images: a folder with the four IDX files of MNIST, Fashion-MNIST or EMNIST, gzipped or not (torchvision's folder
-    /// will do); an array or archive of NumPy (.npy, .npz); or a folder of PNGs, with a sub-folder for each class if
-    /// they have labels. Without it, the embedded 10,000 training and 2,000 test digits of MNIST
+    /// Images to learn from: a folder with the four IDX files of MNIST, Fashion-MNIST or EMNIST, gzipped or not
+    /// (torchvision's folder will do); a NumPy file (.npy or .npz); or a folder of PNGs, with a sub-folder for each class
+    /// if they have labels. Without it, the embedded 10,000 training and 2,000 test digits of MNIST
     #[arg(long = "data", value_name = "PATH")]
     path: Option<PathBuf>,
 
-    /// The split of EMNIST, if the folder holds several: byclass, bymerge, balanced, letters, digits or mnist
+    /// The split of EMNIST to use: byclass, bymerge, balanced, letters, digits or mnist
     #[arg(long, value_name = "NAME", requires = "path")]
     split: Option<String>,
 
-    /// The part of the images to test on, chosen at random but alike in every run, if they come without a test set
+    /// The fraction of the images to hold out as the test set if the data have none; the same images in every run
     /// [default: 0.1]
     #[arg(long, value_name = "FRACTION", requires = "path", value_parser = fraction, allow_negative_numbers = true)]
     test_fraction: Option<f64>,

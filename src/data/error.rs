@@ -88,7 +88,7 @@ pub enum DataError {
         dimensions: Vec<u32>,
         /// Bytes that the header promises.
         expected: u128,
-        /// Bytes that follow the header, as far as they were counted: one too many.
+        /// Bytes after the header; counting stops at one too many.
         found: usize,
     },
     /// Two files that belong together hold different numbers of images and labels.
@@ -125,7 +125,7 @@ pub enum DataError {
         /// Those of them that are splits of EMNIST, by name: `letters`.
         splits: Vec<String>,
     },
-    /// A split was asked for that is not there.
+    /// The split that was asked for is not there.
     UnknownSplit {
         /// The folder that was given.
         folder: PathBuf,
@@ -134,24 +134,24 @@ pub enum DataError {
         /// The splits that are there.
         splits: Vec<String>,
     },
-    /// A split was asked for where there are none.
+    /// A split was asked for, but there are none to choose from.
     NoSplits {
         /// The file or folder that was given.
         path: PathBuf,
         /// The split that was asked for.
         split: String,
     },
-    /// A fraction to test on was asked for, and the data have a test set of their own.
+    /// A test fraction was given, but the data have a test set of their own.
     TestSetGiven {
         /// The file or folder of the data set.
         path: PathBuf,
     },
-    /// A fraction to test on that does not lie between 0 and 1.
+    /// A test fraction that is not between 0 and 1.
     TestFraction {
         /// The fraction.
         fraction: f64,
     },
-    /// The fraction to test on leaves no image to test on, or none to train on.
+    /// With this test fraction, the training or the test set would be empty.
     TooFewToSplit {
         /// The file or folder of the images.
         path: PathBuf,
@@ -159,22 +159,22 @@ pub enum DataError {
         images: usize,
         /// The fraction.
         fraction: f64,
-        /// Number of images that it leaves to test on.
+        /// Number of test images that it makes.
         test: usize,
     },
-    /// A file that cannot be taken for images or labels: not of the format that belongs here, corrupt, or with a type,
-    /// shape or value that a set of images cannot have.
+    /// A file that cannot be read as images or labels: another format, corrupt, or with an element type, shape or value
+    /// that images or labels cannot have.
     Unusable {
         /// The file or folder.
         path: PathBuf,
-        /// The array within the file, if it holds several.
+        /// The array in the file, if it holds several.
         array: Option<String>,
-        /// What belongs here.
+        /// What was expected.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
         /// What to do.
-        remedy: String,
+        remedy: &'static str,
     },
     /// Training and test images differ in height or width.
     SizesDiffer {
@@ -346,7 +346,7 @@ impl fmt::Display for DataError {
                 splits,
             } => write!(
                 f,
-                "{}: expected one of the splits {}, found no `{}`; choose one that is there, as \
+                "{}: expected one of the splits {}, found `{}`; choose one that is there, as \
                  --split {}",
                 folder.display(),
                 splits.join(", "),
@@ -355,20 +355,20 @@ impl fmt::Display for DataError {
             ),
             Self::NoSplits { path, split } => write!(
                 f,
-                "{}: expected the splits of EMNIST to choose `{}` from, found none; leave out --split",
+                "{}: expected several splits of EMNIST, one of them `{}`, found none; leave out --split",
                 path.display(),
                 split.escape_debug()
             ),
             Self::TestSetGiven { path } => write!(
                 f,
-                "{}: expected one set of images to split, found a training and a test set; \
+                "{}: expected data without a test set for --test-fraction, found one; \
                  leave out --test-fraction",
                 path.display()
             ),
             Self::TestFraction { fraction } => write!(
                 f,
-                "expected a fraction to test on that is greater than 0 and less than 1, \
-                 found {fraction:?}; 0.1 is usual"
+                "expected a test fraction greater than 0 and less than 1, found {fraction:?}; \
+                 try 0.1"
             ),
             Self::TooFewToSplit {
                 path,
@@ -377,8 +377,8 @@ impl fmt::Display for DataError {
                 test,
             } => write!(
                 f,
-                "{}: expected at least one image to train on and one to test on, found {images} in \
-                 all, of which --test-fraction {fraction} leaves {test} to test on; {}",
+                "{}: expected at least one training and one test image, found {images} images, of \
+                 which --test-fraction {fraction} makes {test} test images; {}",
                 path.display(),
                 if *images < 2 {
                     "add images".to_owned()

@@ -1,4 +1,4 @@
-//! Opening and reading files, without waiting on what is none.
+//! Opening and reading regular files.
 
 use std::{
     fs::{self, File},
@@ -8,8 +8,7 @@ use std::{
 
 use super::DataError;
 
-/// Opens a regular file. A device or a pipe is refused before it is opened: the one may never end, the other may never
-/// begin.
+/// Opens a regular file. Devices and pipes are refused before they are opened, because reading them may never end.
 pub(super) fn open(path: &Path) -> Result<File, DataError> {
     let unreadable = |cause| DataError::Unreadable {
         path: path.to_owned(),
@@ -29,7 +28,7 @@ pub(super) fn open(path: &Path) -> Result<File, DataError> {
     File::open(path).map_err(unreadable)
 }
 
-/// The next `most` bytes, or all there are. Memory is taken for what arrives, not for `most`.
+/// The next `most` bytes, or all that are left. Memory is allocated as they arrive, not for `most` at once.
 pub(super) fn read_at_most(source: &mut dyn Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(most).read_to_end(&mut bytes)?;

@@ -88,8 +88,8 @@ fn decode_labels(path: &Path, file: &mut dyn BufRead) -> Result<Array1<u8>, Data
     decode::<1>(path, file).map(|(_, labels)| Array1::from_vec(labels))
 }
 
-/// The dimensions and the elements of an IDX file of `D` dimensions: at least one element, and just as
-/// many as the dimensions say. No more is unpacked than that, and one byte to notice that there is more.
+/// The dimensions and the elements of an IDX file of `D` dimensions: at least one element, and exactly as many as the
+/// dimensions say. Decompresses one byte more at most, to notice that the file goes on.
 fn decode<const D: usize>(
     path: &Path,
     file: &mut dyn BufRead,
@@ -128,7 +128,7 @@ fn decode_gzip<const D: usize>(
     })
 }
 
-/// As [`decode`], of bytes that are not compressed or are no longer; `failed` makes an error of one in reading them.
+/// As [`decode`], from uncompressed bytes. `failed` converts an error in reading them.
 fn decode_plain<const D: usize>(
     path: &Path,
     bytes: &mut dyn Read,
@@ -168,7 +168,7 @@ fn decode_plain<const D: usize>(
     Ok((std::array::from_fn(|i| dimensions[i] as usize), elements))
 }
 
-/// The dimensions in the header of an IDX file of `D` dimensions, of which `header` is as much as there is.
+/// The dimensions in the header of an IDX file of `D` dimensions; `header` is shorter if the file is.
 fn parse_header<const D: usize>(path: &Path, header: &[u8]) -> Result<[u32; D], DataError> {
     let (words, _) = header.as_chunks::<4>();
     let mut words = words.iter().map(|&word| u32::from_be_bytes(word));

@@ -115,10 +115,10 @@ impl Images {
         }
     }
 
-    /// Moves `count` images, chosen at random, with their labels to the set that it returns.
+    /// Removes `count` images, chosen at random, and returns them with their labels.
     ///
-    /// With the same state of `rng`, the images of a smaller `count` are among those of a greater one. The images that
-    /// stay are no longer in their order.
+    /// With the same state of `rng`, a smaller `count` gives a subset of a greater one. The images that remain change
+    /// their order.
     ///
     /// # Panics
     ///
@@ -149,8 +149,8 @@ impl Images {
         self.draw_last(0, rng);
     }
 
-    /// Draws the images from index `first` on among all, from the last one down: the first steps of a Fisher-Yates
-    /// shuffle. In place, since images may take most of the memory.
+    /// Draws the images at index `first` and after at random from all images: the first steps of a Fisher-Yates shuffle,
+    /// which begins with the last image. Works in place, because images may take most of the memory.
     fn draw_last(&mut self, first: usize, rng: &mut impl Rng) {
         for last in (first..self.len()).rev() {
             let other = rng.random_range(0..=last);

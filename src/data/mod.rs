@@ -1,4 +1,4 @@
-//! Images to learn from: IDX files, arrays of NumPy, folders of PNGs, embedded digits, binarisation.
+//! Images to learn from: IDX files, NumPy arrays, folders of PNGs, embedded digits, binarisation.
 //!
 //! A [`Dataset`] is a training and a test set of [`Images`], which stay bytes in memory (MNIST: 47 MB,
 //! where `f32` would take 188 MB) and become numbers in `[0, 1]` one batch at a time:
@@ -18,35 +18,35 @@
 //! # }
 //! ```
 //!
-//! # What is accepted
+//! # Accepted formats
 //!
-//! `Dataset::open` (with the feature `cli`) takes a file or a folder and tells from its content which of these it is:
+//! `Dataset::open` (with the feature `cli`) takes a file or a folder and recognises its format by the content:
 //!
 //! | | images | labels | test set |
 //! |---|---|---|---|
-//! | folder of [IDX files](Dataset::from_folder) | bytes, plain or gzipped | bytes | the files `t10k-...` or `...-test-...` |
-//! | `.npy` file | one array | none | split off |
-//! | `.npz` file, stored or deflated | arrays by the names below | arrays by the names below | arrays by the names below, or split off |
-//! | folder of PNGs | PNG files, all of one size | none | split off |
-//! | folder of folders of PNGs | PNG files, all of one size | the folder: the first by name is class 0, and so on | split off |
-//! | folder with `train` and `test` | either of the last two in each | one numbering for both | `test` |
+//! | folder of [IDX files](Dataset::from_folder) | bytes, gzipped or not | bytes | `t10k-...`, or `...-test-...` of EMNIST |
+//! | `.npy` file | the array | none | held out |
+//! | `.npz` file, compressed or not | by name, see below | by name, see below | by name, or held out |
+//! | folder of PNGs | all of one size | none | held out |
+//! | folder with a sub-folder of PNGs for each class | all of one size | sub-folders in order of name: 0, 1, ... | held out |
+//! | folder with sub-folders `train` and `test` | PNGs as in the two rows above | the same numbers in both | `test` |
 //!
-//! Of several data sets in a folder of IDX files, `OpenOptions::split` chooses a split of EMNIST. Where there is no test
-//! set, `OpenOptions::test_fraction` of the images become one. Labels are whole numbers from 0 to 255.
+//! If a folder holds several splits of EMNIST, `OpenOptions::split` chooses one. If there is no test set,
+//! `OpenOptions::test_fraction` of the images are held out at random. Labels are integers from 0 to 255.
 //!
-//! **Arrays** of images have the shape (n, h, w), (n, h, w, 1), (n, 1, h, w), or (n, h·w) for squares, in C or Fortran
-//! order and any byte order. Their elements are
+//! **Arrays of images** have shape (n, h, w), (n, h, w, 1), (n, 1, h, w), or (n, h·w) if the images are square; C or
+//! Fortran order, little- or big-endian. The element types are
 //!
-//! - `uint8`: the pixels as they are; but if no element is greater than 1, the images are binary and 1 becomes 255;
-//! - `bool`: false becomes 0, true 255;
-//! - `float16`, `float32` or `float64` from 0 to 1: `x` becomes the nearest byte to `255 x`, halves up. A pixel is at
-//!   least 128 just if `x >= 0.5`, and bytes that were divided by 255 come back. Numbers out of range and NaN are
-//!   errors.
+//! - `uint8`: the pixel values. If no value exceeds 1, the images are taken to be binary, and 1 becomes 255;
+//! - `bool`: false becomes 0, true becomes 255;
+//! - `float16`, `float32`, `float64`, from 0 to 1: `x` becomes `255 x`, rounded to the nearest integer, halves up. So a
+//!   pixel is at least 128 exactly if `x >= 0.5`, and bytes divided by 255 are recovered. Values outside `[0, 1]` and
+//!   NaN are errors.
 //!
-//! Arrays of labels are of integers or Booleans, and of the shape (n) or (n, 1).
+//! **Arrays of labels** have shape (n) or (n, 1) and an integer type or `bool`.
 //!
-//! The first of these **names** of which an archive has the images decides (in either case of letters); other arrays are
-//! not read. An only array may have any name.
+//! **Names in an `.npz` file**, upper or lower case. The first row whose images are present is used; other arrays are
+//! ignored. A single array may have any name.
 //!
 //! | images | labels | test images | test labels | as in |
 //! |---|---|---|---|---|
@@ -57,13 +57,13 @@
 //! | `imgs` | `labels` | | | dSprites |
 //! | `arr_0` | `arr_1` | `arr_2` | `arr_3` | `np.savez` without names |
 //!
-//! **PNGs** may have any depth and be grey, coloured or with a palette. Colour becomes grey by the luma of ITU-R BT.601,
-//! `0.299 R + 0.587 G + 0.114 B`, as in Pillow and torchvision; 16 bits are rounded to 8. Transparent pixels are an
-//! error, since their colour depends on the background. Hidden files and others than
-//! `.png` are passed over. Images without labels come in the order of their names; classes are mixed, by a shuffle that
-//! is the same in every run, so that the first images of a set can stand for all.
+//! **PNGs** may be grey, RGB or indexed, of any bit depth. Colour is converted by the luma of ITU-R BT.601,
+//! `0.299 R + 0.587 G + 0.114 B`, to the same bytes as in Pillow and torchvision; 16 bits are rounded to 8. Transparent
+//! pixels are an error, because their colour depends on the background. Hidden files and files that do not end in
+//! `.png` are ignored. Images without labels are in order of file name. Classes are shuffled, in the same way in every
+//! run, so that the first images of a set are a fair sample of it.
 //!
-//! Nothing is unpacked beyond what a header promises, and no memory is taken on the word of a header alone.
+//! No file is decompressed beyond the size in its header, and no memory is allocated on the word of a header alone.
 
 mod binarisation;
 #[cfg(feature = "cli")]

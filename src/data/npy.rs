@@ -1,8 +1,9 @@
-//! The `.npy` format of NumPy: one array in a file.
+//! NumPy's `.npy` format: one array in a file.
 //!
-//! A file begins with `\x93NUMPY`, two bytes of version and the length of the header, in two bytes (version 1) or four,
-//! little-endian. The header is a Python dictionary in text: `descr` is the type of an element, `fortran_order` says
-//! whether the first axis runs fastest instead of the last, `shape` is a tuple. Then come the elements.
+//! A file begins with `\x93NUMPY`, two bytes for the version, and the length of the header as a little-endian integer of
+//! two bytes (version 1) or four. The header is the text of a Python dictionary: `descr` is the element type,
+//! `fortran_order` says whether the first index varies fastest instead of the last, and `shape` is a tuple. The elements
+//! follow.
 
 use std::io::{self, Read};
 
@@ -14,16 +15,16 @@ use super::{DataError, Images, file};
 /// The first six bytes of every file.
 pub(super) const MAGIC: [u8; 6] = *b"\x93NUMPY";
 
-/// The longest header that is read, in bytes. NumPy's own limit is 10,000.
+/// The longest header that is accepted, in bytes. NumPy's own limit is 10,000.
 const LONGEST_HEADER: u32 = 1 << 16;
 
-/// Bytes that are read at a time: a multiple of the size of every element.
+/// Number of bytes read at a time, a multiple of every element size.
 const CHUNK: usize = 1 << 16;
 
-/// How to make the bytes that are always taken for pixels.
+/// Advice that always works.
 const AS_BYTES: &str = "save them as bytes from 0 to 255 (x.astype(np.uint8))";
 
-/// An array whose header has been read and whose elements are still to come.
+/// An array whose header has been read, but not its elements.
 pub(super) struct Array<'a> {
     place: Place<'a>,
     element: Element,
@@ -34,9 +35,9 @@ pub(super) struct Array<'a> {
 
 /// The images of an array.
 pub(super) struct Pixels {
-    /// Image by image, each line by line.
+    /// Image after image, each row by row.
     pub bytes: Vec<u8>,
-    /// Whether the bytes are just those of the array, not made from floating-point numbers or Booleans.
+    /// Whether these are the bytes of the array, not converted floating-point numbers or Booleans.
     pub verbatim: bool,
     count: usize,
     height: usize,
@@ -54,7 +55,7 @@ impl Pixels {
         self.count
     }
 
-    /// The images, with their labels if there are any, one for each.
+    /// The images with their labels, if there are any.
     pub fn labelled(self, labels: Option<Array1<u8>>) -> Result<Images, DataError> {
         let shape = (self.count, self.height * self.width);
         let pixels = ndarray::Array2::from_shape_vec(shape, self.bytes)
@@ -63,8 +64,8 @@ impl Pixels {
     }
 }
 
-/// Bytes that are 0 or 1 and nothing else are binary images, as those of dSprites: 1 becomes 255. A training and a test
-/// set are judged together.
+/// Makes binary images, whose bytes are all 0 or 1 as in dSprites, black and white: 1 becomes 255. Training and test set
+/// are binary together or not at all.
 pub(super) fn stretch_binary(sets: &mut [Pixels]) {
     let verbatim = || sets.iter().filter(|set| set.verbatim);
     if verbatim().all(|set| set.bytes.iter().all(|&byte| byte <= 1)) {
@@ -87,12 +88,12 @@ impl<'a> Array<'a> {
         };
         let Some(element) = Element::parse(description) else {
             let remedy = if description.contains('O') {
-                "those are Python objects; save an array of numbers"
+                "these are Python objects; save an array of numbers"
             } else {
                 AS_BYTES
             };
             return Err(place.unusable(
-                "integers, floating-point numbers or Booleans",
+                "an array of integers, floats or Booleans",
                 format!("elements of type {}", excerpt(description)),
                 remedy,
             ));
@@ -106,12 +107,11 @@ impl<'a> Array<'a> {
         })
     }
 
-    /// The elements as images: bytes as they are, 255 for true, `x` in `[0, 1]` as the nearest byte to `255 x`, halves
-    /// up. So a pixel is at least 128 just if `x >= 0.5`.
+    /// The elements as images: bytes unchanged, true as 255, `x` in `[0, 1]` as `255 x` rounded.
     pub fn into_images(mut self) -> Result<Pixels, DataError> {
         let (count, height, width) = self.images()?;
         let element = self.element;
-        // A pixel from the bytes of an element, or the number that is none; bytes are only copied.
+        // From the bytes of an element to a pixel, or to the value that is out of range. Bytes are copied without it.
         type Convert = fn(&[u8]) -> Result<u8, f64>;
         let convert: Option<Convert> = match (element.kind, element.size) {
             (Kind::Unsigned, 1) => None,
@@ -121,7 +121,7 @@ impl<'a> Array<'a> {
             (Kind::Float, _) => Some(|word| unit(f64::from_le_bytes(array(word)))),
             (Kind::Unsigned | Kind::Signed, _) => {
                 return Err(self.place.unusable(
-                    "pixels that are bytes, floating-point numbers from 0 to 1 or Booleans",
+                    "pixels of type uint8, bool or float",
                     element.name(),
                     AS_BYTES,
                 ));
@@ -151,7 +151,7 @@ impl<'a> Array<'a> {
         })?;
         Ok(Pixels {
             bytes: if fortran_order {
-                last_axis_fastest(&self.shape, pixels)
+                to_c_order(&self.shape, pixels)
             } else {
                 pixels
             },
@@ -196,23 +196,23 @@ impl<'a> Array<'a> {
         Ok(Array1::from_vec(labels))
     }
 
-    /// Number, height and width of the images that the shape describes.
+    /// Number, height and width of the images, from the shape.
     fn images(&self) -> Result<(usize, usize, usize), DataError> {
         let found = || format!("an array of shape {}", shown(&self.shape));
         let (count, height, width) = match *self.shape {
             [n, h, w] | [n, h, w, 1] | [n, 1, h, w] => (n, h, w),
             [n, d] if d.isqrt().pow(2) == d => (n, d.isqrt(), d.isqrt()),
-            [n, d] => {
+            [_, _] => {
                 return Err(self.place.unusable(
                     "images of shape (n, h, w), or squares of shape (n, h*w)",
                     found(),
-                    format!("say what the {d} pixels are: x.reshape({n}, h, w)"),
+                    "say what the pixels are: x.reshape(n, h, w)",
                 ));
             }
             [_, _, _, 2..=4] | [_, 2..=4, _, _] => {
                 return Err(self.place.unusable(
                     "grey images of shape (n, h, w)",
-                    format!("{}, which has several channels", found()),
+                    format!("{}, with several channels", found()),
                     "average the channels before saving",
                 ));
             }
@@ -234,8 +234,8 @@ impl<'a> Array<'a> {
         Ok((count, height, width))
     }
 
-    /// Reads all elements, a chunk of whole ones at a time, each as little-endian bytes. What is asked for is what has
-    /// arrived, whatever the header says; no more is read than it promises, and one byte to notice that there is more.
+    /// Passes all elements to `take` in chunks, each element little-endian. Reads what the shape says and one byte more, to
+    /// notice that the file goes on.
     fn read(
         &mut self,
         take: &mut dyn FnMut(&[u8]) -> Result<(), DataError>,
@@ -259,7 +259,7 @@ impl<'a> Array<'a> {
                 return Err(place.unusable(
                     promised(),
                     format!("{} bytes", expected - left + found as u128),
-                    "the file is cut short or its header corrupt; save or download it again",
+                    "the file is truncated or its header corrupt; save or download it again",
                 ));
             }
             if self.element.big_endian {
@@ -280,7 +280,7 @@ impl<'a> Array<'a> {
     }
 }
 
-/// Fills `buffer` as far as there are bytes, and returns how many.
+/// Reads until `buffer` is full or the source ends, and returns the number of bytes read.
 fn fill(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -294,7 +294,7 @@ fn fill(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// What the elements of an array are.
+/// The type of an element.
 #[derive(Clone, Copy)]
 struct Element {
     kind: Kind,
@@ -312,7 +312,7 @@ enum Kind {
 }
 
 impl Element {
-    /// From NumPy's description, as `<f4`: byte order, kind, size.
+    /// Parses NumPy's notation, such as `<f4`: byte order, kind, size.
     fn parse(description: &str) -> Option<Self> {
         let big_endian = description.starts_with('>');
         let (kind, size) = match description.trim_start_matches(['<', '>', '|', '=']) {
@@ -337,7 +337,7 @@ impl Element {
         })
     }
 
-    /// As NumPy calls it: `int64`.
+    /// NumPy's name of the type, such as `int64`.
     fn name(&self) -> String {
         let kind = match self.kind {
             Kind::Bool => return "bool".to_owned(),
@@ -348,7 +348,7 @@ impl Element {
         format!("{kind}{}", 8 * self.size)
     }
 
-    /// The value of an integer or a Boolean from its little-endian bytes.
+    /// The value of an integer or Boolean from its little-endian bytes.
     fn integer(&self, bytes: &[u8]) -> i128 {
         let negative = self.kind == Kind::Signed && bytes[self.size - 1] >= 0x80;
         let mut word = if negative { [0xff; 16] } else { [0; 16] };
@@ -357,14 +357,14 @@ impl Element {
     }
 }
 
-/// The bytes of one element, whose size the caller knows.
+/// The bytes of an element whose size is `N`.
 fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes
         .try_into()
         .expect("chunks are of the size of an element")
 }
 
-/// The value of a floating-point number of 16 bits: 1 of sign, 5 of exponent, 10 of fraction.
+/// The value of a half-precision number: 1 bit for the sign, 5 for the exponent, 10 for the fraction.
 fn half(bits: u16) -> f64 {
     let fraction = f64::from(bits & 0x3ff);
     let magnitude = match i32::from(bits >> 10 & 31) {
@@ -380,7 +380,8 @@ fn half(bits: u16) -> f64 {
     }
 }
 
-/// The nearest byte to `255 x`, halves up, or `x` itself if it does not lie in `[0, 1]`.
+/// `255 x` rounded to the nearest integer, halves up; or `x` itself as an error if it is not in `[0, 1]`. So the result is
+/// at least 128 exactly if `x >= 0.5`.
 fn unit(x: f64) -> Result<u8, f64> {
     if (0.0..=1.0).contains(&x) {
         Ok((255.0 * x).round() as u8)
@@ -391,21 +392,21 @@ fn unit(x: f64) -> Result<u8, f64> {
 
 fn out_of_range(place: Place, value: f64, image: usize) -> DataError {
     let remedy = if value.is_nan() {
-        "remove what is not a number"
+        "remove or replace the NaNs"
     } else if (0.0..=255.0).contains(&value) {
-        "divide them by their greatest value, or save bytes (x.astype(np.uint8))"
+        "divide by the greatest possible value, or save bytes (x.astype(np.uint8))"
     } else {
-        "scale them to 0 to 1"
+        "scale the pixels to [0, 1]"
     };
     place.unusable(
-        "floating-point pixels from 0 to 1",
+        "floating-point pixels in [0, 1]",
         format!("{value:?} in image {image}"),
         remedy,
     )
 }
 
-/// The elements in the order in which the last axis runs fastest, given in that where the first does.
-fn last_axis_fastest(shape: &[usize], elements: Vec<u8>) -> Vec<u8> {
+/// From Fortran order, in which the first index varies fastest, to C order, in which the last does.
+fn to_c_order(shape: &[usize], elements: Vec<u8>) -> Vec<u8> {
     let array = ArrayD::from_shape_vec(IxDyn(shape).f(), elements)
         .expect("as many elements are read as the shape says");
     array.iter().copied().collect()
@@ -418,8 +419,8 @@ fn read_header(place: Place, source: &mut dyn Read) -> Result<String, DataError>
             file::read_at_most(source, u64::from(length)).map_err(|cause| place.corrupt(&cause))?;
         if bytes.len() < length as usize {
             return Err(place.unusable(
-                format!("a header, {length} bytes of it next"),
-                format!("the end after {}", bytes.len()),
+                format!("{length} more bytes of the header"),
+                format!("{}", bytes.len()),
                 "save or download it again",
             ));
         }
@@ -428,7 +429,7 @@ fn read_header(place: Place, source: &mut dyn Read) -> Result<String, DataError>
     let start = read(8)?;
     if !start.starts_with(&MAGIC) {
         return Err(place.unusable(
-            "an array of NumPy, which begins with \\x93NUMPY",
+            "a NumPy array, which begins with \\x93NUMPY",
             excerpt(&String::from_utf8_lossy(&start)),
             "save it with np.save or np.savez",
         ));
@@ -454,7 +455,7 @@ fn read_header(place: Place, source: &mut dyn Read) -> Result<String, DataError>
     Ok(String::from_utf8_lossy(&read(length)?).into_owned())
 }
 
-/// Type of an element, Fortran order and shape, if the header says all three and nothing else.
+/// Element type, Fortran order and shape, if the header has these three entries and no others.
 fn parse_header(header: &str) -> Option<(&str, bool, Vec<usize>)> {
     let mut text = Literal(header);
     let (mut description, mut fortran_order, mut shape) = (None, None, None);
@@ -477,11 +478,11 @@ fn parse_header(header: &str) -> Option<(&str, bool, Vec<usize>)> {
     Some((description?, fortran_order?, shape?))
 }
 
-/// What is still to be parsed of a Python literal.
+/// The part of a Python literal that is still to be parsed.
 struct Literal<'a>(&'a str);
 
 impl<'a> Literal<'a> {
-    /// Moves behind `token`, if that is next.
+    /// Skips `token` if it comes next.
     fn skip(&mut self, token: &str) -> Option<()> {
         self.0 = self.0.trim_start().strip_prefix(token)?;
         Some(())
@@ -520,7 +521,7 @@ impl<'a> Literal<'a> {
     }
 }
 
-/// A shape as Python writes it.
+/// A shape in Python's notation.
 fn shown(shape: &[usize]) -> String {
     match shape {
         [n] => format!("({n},)"),

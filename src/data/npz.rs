@@ -1,6 +1,6 @@
 //! The `.npz` format of NumPy: a zip archive of `.npy` files, stored or deflated.
 //!
-//! What the arrays hold is told from their names. Others than those of [`SETS`] are left alone, whatever is in them.
+//! The names of the arrays say what they hold. Arrays whose names are not in [`SETS`] are not read at all.
 
 use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
 
@@ -13,9 +13,9 @@ use super::npy::{self, Pixels};
 use super::place::{Place, list};
 use super::{DataError, Images};
 
-/// The usual names of images and labels, those to train on before those to test on.
+/// The usual names of images and labels: first of the training set, then of the test set.
 ///
-/// The first naming of which the archive has images to train on holds, in whatever case.
+/// The first entry whose training images are in the archive is used. Case does not matter.
 const SETS: [&[[&str; 2]]; 6] = [
     &[["x_train", "y_train"], ["x_test", "y_test"]],
     &[
@@ -28,7 +28,7 @@ const SETS: [&[[&str; 2]]; 6] = [
     &[["arr_0", "arr_1"], ["arr_2", "arr_3"]],
 ];
 
-/// The images of an archive: those to train on, then those to test on if there are any.
+/// The training images of an archive, then its test images if it has any.
 pub(super) fn read(path: &Path, file: File) -> Result<Vec<Images>, DataError> {
     let archive = Archive::open(path, file)?;
     let mut pixels: Vec<Pixels> = Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn read(path: &Path, file: File) -> Result<Vec<Images>, DataError> {
         {
             let shown = |(height, width)| format!("images of {height} x {width} pixels");
             return Err(archive.place(images).unusable(
-                format!("{} like those to train on", shown(first.size())),
+                format!("{} as in the training set", shown(first.size())),
                 shown(set.size()),
                 "save images of one size",
             ));
@@ -57,7 +57,7 @@ pub(super) fn read(path: &Path, file: File) -> Result<Vec<Images>, DataError> {
         .collect()
 }
 
-/// The arrays of an archive, of which only the names have been read.
+/// An archive whose directory has been read.
 struct Archive<'a> {
     path: &'a Path,
     zip: ZipArchive<FileReader>,
@@ -89,7 +89,7 @@ impl<'a> Archive<'a> {
                 others.push(name);
                 continue;
             };
-            // Of two of the same name the later one, as in Python.
+            // Of two with the same name the later one counts, as in Python.
             arrays.insert(
                 name.to_owned(),
                 Member {
@@ -103,13 +103,13 @@ impl<'a> Archive<'a> {
             return Err(place.unusable(
                 "an archive of arrays, as np.savez writes it",
                 list(&others),
-                "of an archive of images, unpack it and give the folder",
+                "if it is an archive of images, unpack it and give the folder",
             ));
         }
         Ok(Self { path, zip, arrays })
     }
 
-    /// The names of the arrays of images, each with that of its labels: to train on, to test on.
+    /// The names of the training images and their labels, then of the test images and their labels.
     fn sets(&self) -> Result<Vec<(&str, Option<&str>)>, DataError> {
         let find = |usual: &str| {
             let mut names = self.arrays.keys().map(String::as_str);
@@ -131,7 +131,7 @@ impl<'a> Archive<'a> {
                 Err(Place::file(self.path).unusable(
                     format!("images under one of the names {}", usual.join(", ")),
                     list(&Vec::from_iter(self.arrays.keys())),
-                    "save them under such a name, or as the only array",
+                    "rename the array, or save it alone",
                 ))
             }
         }
@@ -144,8 +144,7 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// What `read` makes of the array of this name, which is in the archive. Checksum and length are checked when the
-    /// last byte is read.
+    /// Calls `read` with the array of this name. Checksum and size are verified when its last byte has been read.
     fn read<T>(
         &self,
         name: &str,
@@ -155,9 +154,9 @@ impl<'a> Archive<'a> {
         let member = &self.arrays[name];
         if member.encrypted {
             return Err(place.unusable(
-                "an array that anybody can read",
+                "an unencrypted array",
                 "an encrypted one",
-                "decrypt the archive",
+                "save it without a password",
             ));
         }
         let entry = (self.zip.get_entry(member.place)).map_err(|cause| place.corrupt(&cause))?;
@@ -168,7 +167,7 @@ impl<'a> Archive<'a> {
             }
             method => {
                 return Err(place.unusable(
-                    "an array that is stored or deflated",
+                    "an array stored or compressed by deflate",
                     format!("one compressed by {method}"),
                     "save it with np.savez or np.savez_compressed",
                 ));

@@ -1,28 +1,28 @@
-//! Data sets of every kind, told apart by their content.
+//! Opening a data set of any format.
 
 use std::{fs, io::Seek, path::Path};
 
 use super::place::Place;
 use super::{DataError, Dataset, Images, file, folder, npy, npz, png_folder, split::split};
 
-/// The part of the images that is held out to test on, unless said otherwise.
+/// The default fraction of the images that is held out as the test set.
 pub const TEST_FRACTION: f64 = 0.1;
 
-/// What to take of a source of images, and how; by default all that can be told without a choice.
+/// Choices for [`Dataset::open`]. The defaults suit every source that leaves no choice.
 ///
-/// The command line has an option of the same name for each, which messages speak of.
+/// Each field has an option of the same name on the command line, and error messages refer to that.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OpenOptions {
-    /// The split of EMNIST, if a folder holds several: `byclass`, `bymerge`, `balanced`, `letters`, `digits` or `mnist`
-    /// (`--split`).
+    /// The split of EMNIST, for a folder that holds several: `byclass`, `bymerge`, `balanced`, `letters`, `digits` or
+    /// `mnist` (`--split`).
     pub split: Option<String>,
-    /// The part of the images to test on, greater than 0 and less than 1, if the source has no test set of its own
-    /// (`--test-fraction`). [`TEST_FRACTION`] by default.
+    /// The fraction of the images to hold out as the test set, greater than 0 and less than 1, for a source without one
+    /// (`--test-fraction`). By default [`TEST_FRACTION`].
     pub test_fraction: Option<f64>,
 }
 
 impl Dataset {
-    /// The data set in a file or folder, whatever its kind; the [module](super) lists what is accepted.
+    /// The data set in a file or folder of any of the [accepted formats](super#accepted-formats).
     ///
     /// ```no_run
     /// use elbo::data::{Dataset, OpenOptions};
@@ -41,10 +41,11 @@ impl Dataset {
     /// # }
     /// ```
     ///
-    /// Where a source has one set of `n` images only, `round(test_fraction · n)` of them, chosen at random, are the
-    /// test set. The choice is the same in every run, and a smaller test set is part of every larger one.
+    /// If the source has a single set of `n` images, `round(test_fraction · n)` of them, chosen at random with a fixed
+    /// seed, become the test set. A smaller test set is a subset of every larger one.
     ///
-    /// A file is called by its name without the ending, a folder as [`from_folder`](Self::from_folder) says.
+    /// The data set is named after the file, without its extension, or after the folder, as in
+    /// [`from_folder`](Self::from_folder).
     ///
     /// # Errors
     ///
@@ -98,7 +99,7 @@ impl Dataset {
     }
 }
 
-/// The images of a file of one array or several: those to train on, then those to test on if there are any.
+/// The training images of an array file, then its test images if it has any.
 fn arrays(path: &Path) -> Result<Vec<Images>, DataError> {
     let mut file = file::open(path)?;
     let unreadable = |cause| DataError::Unreadable {
@@ -114,24 +115,24 @@ fn arrays(path: &Path) -> Result<Vec<Images>, DataError> {
         let [images] = images;
         return Ok(vec![images.labelled(None)?]);
     }
-    // The start of an archive, and that of an empty one.
+    // The first bytes of an archive, and those of an empty one.
     if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
         return npz::read(path, file);
     }
     let (found, remedy) = match *start {
         [0x1f, 0x8b, ..] | [0, 0, 8, 1 | 3, ..] => (
-            "an IDX file or a gzipped one",
+            "an IDX or gzip file",
             "give the folder that holds the four files",
         ),
         [0x89, b'P', b'N', b'G', ..] => ("a PNG image", "give the folder that holds the images"),
         [] => ("an empty file", "save or download it again"),
         _ => (
-            "neither",
+            "another format",
             "save the images with np.save or np.savez, or as a folder of PNGs",
         ),
     };
     Err(place.unusable(
-        "an array of NumPy (.npy) or an archive of arrays (.npz)",
+        "a NumPy array (.npy) or an archive of arrays (.npz)",
         found,
         remedy,
     ))

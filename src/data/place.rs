@@ -1,10 +1,10 @@
-//! Messages about files and what is in them.
+//! Error messages about files and the arrays in them.
 
 use std::{fmt, path::Path};
 
 use super::DataError;
 
-/// What a message is about: a file, or an array in it.
+/// What an error is about: a file, or an array in it.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub path: &'a Path,
@@ -20,28 +20,28 @@ impl<'a> Place<'a> {
         self,
         expected: impl Into<String>,
         found: impl Into<String>,
-        remedy: impl Into<String>,
+        remedy: &'static str,
     ) -> DataError {
         DataError::Unusable {
             path: self.path.to_owned(),
             array: self.array.map(excerpt),
             expected: expected.into(),
             found: found.into(),
-            remedy: remedy.into(),
+            remedy,
         }
     }
 
-    /// The bytes could not be read or unpacked to their end.
+    /// Reading or decompressing failed before the end.
     pub fn corrupt(self, cause: &dyn fmt::Display) -> DataError {
         self.unusable(
-            "a whole file",
-            format!("one that is cut short or corrupt ({cause})"),
+            "an intact file",
+            format!("a truncated or corrupt one ({cause})"),
             "save or download it again",
         )
     }
 }
 
-/// The beginning of what a file says, fit for a line.
+/// Text from a file, escaped and shortened to fit on a line.
 pub(super) fn excerpt(text: &str) -> String {
     const LONGEST: usize = 80;
     let text = text.trim();
@@ -54,7 +54,7 @@ pub(super) fn excerpt(text: &str) -> String {
     format!("{}{end}", beginning.escape_debug())
 }
 
-/// Names, as far as they fit on a line.
+/// Names, as many as fit on a line.
 pub(super) fn list<T: AsRef<str>>(names: &[T]) -> String {
     const MOST: usize = 8;
     let mut shown: Vec<String> = (names.iter().take(MOST))

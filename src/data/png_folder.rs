@@ -14,19 +14,19 @@ use super::place::{Place, list};
 use super::{DataError, Images, file};
 use crate::distributions::noise::stream;
 
-/// The most bytes that a byte of deflate unpacks to: 258 take two bits.
+/// Deflate's greatest expansion: two bits can stand for 258 bytes.
 const DEFLATE_RATIO: u64 = 1032;
 
 /// Labels are bytes.
 const MOST_CLASSES: usize = 256;
 
-/// Names beside `train` that are parts of a data set, not classes.
+/// Sub-folders beside `train` that are parts of a data set, not classes.
 const OTHER_PARTS: [&str; 3] = ["val", "valid", "validation"];
 
-/// The images of a folder: those to train on, then those to test on if there is a folder for them.
+/// The training images of a folder, then its test images if it has any.
 pub(super) fn read(folder: &Path) -> Result<Vec<Images>, DataError> {
     let sets = sets(folder)?;
-    // One numbering for all sets, even if some class is missing in one.
+    // Both sets share the numbers, even if one lacks a class.
     let classes: BTreeSet<&OsStr> = (sets.iter().flatten())
         .filter_map(|image| image.class.as_deref())
         .collect();
@@ -57,7 +57,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Images>, DataError> {
         let is_labelled = labels.is_some();
         let mut set = Images::new(pixels, height, width, labels)?;
         if is_labelled {
-            // Else the first images, which stand for the set in pictures and estimates, would all be of one class.
+            // Pictures and estimates take the first images of a set: these must not all be of one class.
             set.shuffle(&mut stream(0, "classes", index as u64));
         }
         images.push(set);
@@ -65,13 +65,13 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Images>, DataError> {
     Ok(images)
 }
 
-/// A PNG file and the folder that is its class, if any.
+/// A PNG file and its class, if any.
 struct Listed {
     path: PathBuf,
     class: Option<OsString>,
 }
 
-/// The files of `train` and `test` in a folder if it has both, else those of the folder itself; no set is empty.
+/// The images in `train` and `test` if a folder has both, else those of the folder itself. No set is empty.
 fn sets(folder: &Path) -> Result<Vec<Vec<Listed>>, DataError> {
     let contents = Contents::of(folder)?;
     let has = |name: &str| contents.folders.iter().any(|folder| folder == name);
@@ -84,55 +84,48 @@ fn sets(folder: &Path) -> Result<Vec<Vec<Listed>>, DataError> {
     let is_part = |name: &OsString| name == "train" || OTHER_PARTS.iter().any(|part| name == part);
     if has("train") && contents.folders.iter().all(is_part) {
         return Err(Place::file(folder).unusable(
-            "a folder test beside the folder train",
+            "sub-folders train and test",
             list(&Vec::from_iter((contents.folders.iter()).map(|name| name.to_string_lossy()))),
-            "name the folder with the test images test, or give train itself, from which some are held out",
+            "rename the folder of test images to test, or give the folder train to hold out a part of it",
         ));
     }
     Ok(vec![set(folder)?])
 }
 
-/// The files in a folder, or else in the folders in it, which are then their classes; there is at least one.
+/// The images in a folder, or those in its sub-folders, which are then their classes; at least one.
 fn set(folder: &Path) -> Result<Vec<Listed>, DataError> {
     let contents = Contents::of(folder)?;
-    let mut files: Vec<Listed> = Vec::new();
-    for class in &contents.folders {
-        let path = folder.join(class);
-        let images = Contents::of(&path)?.images;
-        if images.is_empty() && contents.images.is_empty() {
-            return Err(nothing(&path, &Contents::of(&path)?));
-        }
-        files.extend(images.iter().map(|name| Listed {
-            path: path.join(name),
-            class: Some(class.clone()),
-        }));
-    }
-    if contents.images.is_empty() && files.is_empty() {
-        return Err(nothing(folder, &contents));
-    }
-    if contents.images.is_empty() {
-        return Ok(files);
-    }
-    if let Some(other) = files.first() {
-        return Err(Place::file(folder).unusable(
-            "images in the folder or in its sub-folders",
-            format!(
-                "both: {} and {}",
-                contents.images[0].display(),
-                other.path.display()
-            ),
-            "keep either",
-        ));
-    }
-    Ok((contents.images.iter())
+    let unlabelled: Vec<Listed> = (contents.images.iter())
         .map(|name| Listed {
             path: folder.join(name),
             class: None,
         })
-        .collect())
+        .collect();
+    let mut labelled: Vec<Listed> = Vec::new();
+    for class in &contents.folders {
+        let path = folder.join(class);
+        let members = Contents::of(&path)?;
+        if members.images.is_empty() && unlabelled.is_empty() {
+            return Err(nothing(&path, &members));
+        }
+        labelled.extend(members.images.iter().map(|name| Listed {
+            path: path.join(name),
+            class: Some(class.clone()),
+        }));
+    }
+    match (unlabelled.first(), labelled.first()) {
+        (None, None) => Err(nothing(folder, &contents)),
+        (Some(_), None) => Ok(unlabelled),
+        (None, Some(_)) => Ok(labelled),
+        (Some(one), Some(other)) => Err(Place::file(folder).unusable(
+            "images either in the folder or in its sub-folders",
+            format!("both {} and {}", one.path.display(), other.path.display()),
+            "move one kind elsewhere",
+        )),
+    }
 }
 
-/// The error that there are no images, with a guess of what was meant.
+/// The error for a folder without images; the advice depends on what it holds instead.
 fn nothing(folder: &Path, contents: &Contents) -> DataError {
     let any = |endings: &[&str]| {
         let mut extensions = contents
@@ -146,7 +139,7 @@ fn nothing(folder: &Path, contents: &Contents) -> DataError {
         })
     };
     let remedy = if any(&["npy", "npz"]) {
-        "give the file of arrays itself"
+        "give the path of the array file itself"
     } else if any(&["jpg", "jpeg", "gif", "bmp", "tif", "tiff", "webp"]) {
         "convert the images to PNG"
     } else {
@@ -168,7 +161,7 @@ fn nothing(folder: &Path, contents: &Contents) -> DataError {
     )
 }
 
-/// What lies in a folder, by name in order; what is hidden is left out.
+/// The entries of a folder in order of name, without hidden ones.
 struct Contents {
     images: Vec<OsString>,
     folders: Vec<OsString>,
@@ -207,8 +200,8 @@ impl Contents {
     }
 }
 
-/// Appends the pixels of a PNG file, in grey, to `pixels`, and returns its height and width, which must be those of the
-/// `first` image if there is one.
+/// Appends the grey pixels of a PNG file to `pixels` and returns its height and width. They must equal those of the
+/// `first` image, if there is one.
 fn decode(
     path: &Path,
     first: Option<(&Path, (u32, u32))>,
@@ -218,7 +211,7 @@ fn decode(
     let bad = |cause: png::DecodingError| {
         place.unusable(
             "a whole PNG image",
-            format!("another file or a corrupt one ({cause})"),
+            format!("another format or a corrupt file ({cause})"),
             "save it again as PNG",
         )
     };
@@ -234,7 +227,7 @@ fn decode(
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
 
-    // Before anything is asked for on the word of a header.
+    // The size is checked before anything is allocated for it.
     let header = decoder.read_header_info().map_err(bad)?;
     let (width, height) = header.size();
     if let Some((other, size)) = first
@@ -250,7 +243,7 @@ fn decode(
     if row.saturating_mul(u64::from(height)) > most {
         return Err(place.unusable(
             format!("an image of {height} x {width} pixels, as its header says"),
-            "a file too short for it",
+            "a file too small for it",
             "save it again as PNG",
         ));
     }
@@ -263,7 +256,7 @@ fn decode(
     reader.next_frame(&mut samples).map_err(bad)?;
     let (colour, depth) = reader.output_color_type();
     if depth == BitDepth::Sixteen {
-        // To the nearest of the 256 levels, which are 257 apart.
+        // Round to the nearest of the 256 levels, which are 257 apart.
         samples = (samples.as_chunks::<2>().0.iter())
             .map(|&pair| ((u32::from(u16::from_be_bytes(pair)) + 128) / 257) as u8)
             .collect();
@@ -275,7 +268,7 @@ fn decode(
         return Err(place.unusable(
             "an opaque image",
             "transparent pixels",
-            "lay it on a background of one colour first",
+            "flatten it onto a background first",
         ));
     }
     pixels.extend(samples.chunks_exact(channels).map(|pixel| match *pixel {
@@ -285,8 +278,8 @@ fn decode(
     Ok((height, width))
 }
 
-/// The luma of ITU-R BT.601, `0.299 R + 0.587 G + 0.114 B`, in the weights of 16 bits that Pillow and torchvision use:
-/// the bytes are the same as theirs, and grey stays as it is.
+/// The luma of ITU-R BT.601, `0.299 R + 0.587 G + 0.114 B`. The weights are rounded to 16 bits as in Pillow, so the
+/// bytes are the same; grey pixels do not change.
 fn luma(red: u8, green: u8, blue: u8) -> u8 {
     let sum = 19_595 * u32::from(red) + 38_470 * u32::from(green) + 7_471 * u32::from(blue);
     ((sum + 0x8000) >> 16) as u8

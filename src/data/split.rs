@@ -1,17 +1,17 @@
-//! A test set from images that come without one.
+//! Holding out a test set.
 
 use std::path::Path;
 
 use super::{DataError, Images};
 use crate::distributions::noise::stream;
 
-/// Seed of every split, whatever the seed of a run: runs can be compared, and a model meets the images that it was
-/// trained on in no later evaluation.
+/// The seed of every split. It does not depend on the seed of a run: runs stay comparable, and a model is never evaluated
+/// on images that it was trained on.
 const SEED: u64 = 0;
 
-/// Images to train on and to test on: `round(fraction · n)` of the `n` images, chosen at random, are for the test.
+/// The training set and the test set, which has `round(fraction · n)` of the `n` images, chosen at random.
 ///
-/// The choice depends on `n` and `fraction` only, and a smaller test set is part of every larger one.
+/// The choice depends on `n` and `fraction` alone, and a smaller test set is a subset of every larger one.
 pub(super) fn split(
     path: &Path,
     mut images: Images,

@@ -216,7 +216,7 @@ fn an_archive_without_images_says_what_it_has() {
     );
     refused(
         &[("x_test.npy", &images), ("y_test.npy", &labels(&[0, 1]))],
-        &["found x_test, y_test", "save them under such a name"],
+        &["found x_test, y_test", "rename the array"],
     );
     refused(
         &[("cats/1.png", b""), ("cats/2.png", b"")],
@@ -250,7 +250,7 @@ fn a_wrong_checksum_or_length_is_refused() {
             assert_refused(
                 &path,
                 &halves(),
-                &["things.npz, x: expected a whole file", "corrupt"],
+                &["things.npz, x: expected an intact file", "corrupt"],
             );
         }
     }
@@ -264,8 +264,12 @@ fn a_member_that_is_packed_otherwise_is_refused() {
         .position(|word| word == b"PK\x01\x02")
         .unwrap();
     for (position, value, words) in [
-        (10, 14, ["stored or deflated", "np.savez_compressed"]),
-        (8, 1, ["an encrypted one", "decrypt"]),
+        (
+            10,
+            14,
+            ["stored or compressed by deflate", "np.savez_compressed"],
+        ),
+        (8, 1, ["an encrypted one", "without a password"]),
     ] {
         let mut bytes = whole.clone();
         bytes[directory + position] = value;

@@ -14,7 +14,7 @@ use super::writers::{
 };
 
 /// Zeros that are packed and repeated, 16 MB each.
-const ZEROS: [u8; 1 << 24] = [0; 1 << 24];
+static ZEROS: [u8; 1 << 24] = [0; 1 << 24];
 const REPEATED: usize = 1 << 10;
 
 /// `start` and 16 GB of zeros after it, deflated. A block that is flushed ends at a byte, and may follow itself.
@@ -115,7 +115,7 @@ fn an_image_of_more_pixels_than_its_file_can_hold() {
     assert_refused(
         folder.path(),
         &OpenOptions::default(),
-        &["2147483647 x 2147483647 pixels", "too short"],
+        &["2147483647 x 2147483647 pixels", "too small"],
     );
 }
 

@@ -31,8 +31,15 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A sound file of each kind, with what reads it.
-fn samples() -> Vec<(&'static str, Vec<u8>, fn(&Path) -> Outcome)> {
+/// A sound file, and what reads it.
+struct Sample {
+    name: &'static str,
+    bytes: Vec<u8>,
+    read: fn(&Path) -> Outcome,
+}
+
+/// One of each kind.
+fn samples() -> Vec<Sample> {
     let images_idx = idx(&[0x803, 3, 2, 3], &[7; 18]);
     let floats: Vec<u8> = (0..12)
         .flat_map(|i| (i as f32 / 12.0).to_be_bytes())
@@ -42,15 +49,16 @@ fn samples() -> Vec<(&'static str, Vec<u8>, fn(&Path) -> Outcome)> {
     let members: [(&str, &[u8]); 2] = [("x.npy", &bytes), ("y.npy", &label)];
     let palette: [(&[u8; 4], &[u8]); 1] = [(b"PLTE", &[9; 24])];
     let indexed = png(3, (Colour::Palette, 8), &[&[0, 1, 7], &[2, 2, 2]], &palette);
+    let sample = |name, bytes, read| Sample { name, bytes, read };
     vec![
-        ("images", gzip(&images_idx), images),
-        ("images", images_idx, images),
-        ("x.npy", counting(4, 2, 3), arrays),
-        ("x.npy", floats, arrays),
-        ("x.npz", zip(Method::Stored, &members), arrays),
-        ("x.npz", zip(Method::Deflated, &members), arrays),
-        ("2.png", small_png(3), png_folder),
-        ("2.png", indexed, png_folder),
+        sample("images", gzip(&images_idx), images as fn(&Path) -> Outcome),
+        sample("images", images_idx, images),
+        sample("x.npy", counting(4, 2, 3), arrays),
+        sample("x.npy", floats, arrays),
+        sample("x.npz", zip(Method::Stored, &members), arrays),
+        sample("x.npz", zip(Method::Deflated, &members), arrays),
+        sample("2.png", small_png(3), png_folder),
+        sample("2.png", indexed, png_folder),
     ]
 }
 
@@ -72,7 +80,7 @@ fn is_refused(path: &Path, bytes: &[u8], read: fn(&Path) -> Outcome, how: &str) 
 
 #[test]
 fn sound_samples_are_read() {
-    for (name, bytes, read) in samples() {
+    for Sample { name, bytes, read } in samples() {
         let folder = tempdir().unwrap();
         fs::write(folder.path().join("1.png"), small_png(0)).unwrap();
         fs::write(folder.path().join(name), bytes).unwrap();
@@ -82,7 +90,7 @@ fn sound_samples_are_read() {
 
 #[test]
 fn files_that_end_anywhere_are_refused() {
-    for (name, bytes, read) in samples() {
+    for Sample { name, bytes, read } in samples() {
         let folder = tempdir().unwrap();
         fs::write(folder.path().join("1.png"), small_png(0)).unwrap();
         let path = folder.path().join(name);
@@ -107,7 +115,7 @@ fn files_that_end_anywhere_are_refused() {
 #[test]
 fn a_wrong_byte_is_read_or_refused() {
     let mut rng = StdRng::seed_from_u64(1);
-    for (name, bytes, read) in samples() {
+    for Sample { name, bytes, read } in samples() {
         let folder = tempdir().unwrap();
         fs::write(folder.path().join("1.png"), small_png(0)).unwrap();
         let path = folder.path().join(name);
@@ -129,7 +137,7 @@ fn a_wrong_byte_is_read_or_refused() {
 #[test]
 fn several_wrong_bytes_are_read_or_refused() {
     let mut rng = StdRng::seed_from_u64(2);
-    for (name, bytes, read) in samples() {
+    for Sample { name, bytes, read } in samples() {
         let folder = tempdir().unwrap();
         fs::write(folder.path().join("1.png"), small_png(0)).unwrap();
         let path = folder.path().join(name);

@@ -122,14 +122,14 @@ fn at_least_one_image_is_left_in_each_set() {
         4,
         &OpenOptions::default(),
         &[
-            "at least one image to train on and one to test on",
-            "found 4 in all",
-            "--test-fraction 0.1 leaves 0",
+            "at least one training and one test image",
+            "found 4 images",
+            "--test-fraction 0.1 makes 0",
             "--test-fraction 0.5",
         ],
     );
-    refused(4, &fraction(0.9), &["--test-fraction 0.9 leaves 4"]);
-    refused(1, &halves(), &["found 1 in all", "add images"]);
+    refused(4, &fraction(0.9), &["--test-fraction 0.9 makes 4"]);
+    refused(1, &halves(), &["found 1 images", "add images"]);
     let (_folder, path) = file("few.npy", &counting(5, 1, 2));
     assert_eq!(
         Dataset::open(path, &OpenOptions::default())
@@ -167,7 +167,7 @@ fn a_given_test_set_is_taken_as_it_is() {
         &path,
         &fraction(0.5),
         &[
-            "found a training and a test set",
+            "expected data without a test set for --test-fraction, found one",
             "leave out --test-fraction",
         ],
     );

@@ -93,7 +93,7 @@ fn train_and_test_are_the_two_sets() {
         folder.path(),
         &halves(),
         &[
-            "found a training and a test set",
+            "expected data without a test set for --test-fraction, found one",
             "leave out --test-fraction",
         ],
     );
@@ -150,9 +150,9 @@ fn train_without_test_is_not_a_class() {
         parts.path(),
         &halves(),
         &[
-            "a folder test beside the folder train",
+            "expected sub-folders train and test",
             "found train, val",
-            "give train itself",
+            "give the folder train",
         ],
     );
     // Among vehicles it is one.
@@ -302,7 +302,7 @@ fn a_folder_without_images_says_what_was_found() {
     );
     refused(
         &["mnist.npz"],
-        &["found mnist.npz", "give the file of arrays itself"],
+        &["found mnist.npz", "give the path of the array file itself"],
     );
     refused(
         &["deep/cats/1.png"],
@@ -318,7 +318,7 @@ fn images_beside_classes_are_refused() {
     assert_refused(
         folder.path(),
         &halves(),
-        &["found both: 1.png and", "a/1.png", "keep either"],
+        &["found both ", "a/1.png", "move one kind elsewhere"],
     );
 }
 

@@ -86,7 +86,7 @@ fn a_split_that_is_not_there_is_refused() {
         &options("leters"),
         &[
             "one of the splits balanced, byclass, bymerge, digits, letters, mnist",
-            "found no `leters`",
+            "found `leters`",
             "as --split balanced",
         ],
     );
@@ -165,7 +165,7 @@ fn a_test_set_of_its_own_is_not_split_off_again() {
         folder.path(),
         &options,
         &[
-            "found a training and a test set",
+            "expected data without a test set for --test-fraction, found one",
             "leave out --test-fraction",
         ],
     );
