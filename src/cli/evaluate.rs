@@ -12,7 +12,7 @@ use anyhow::Result;
 use clap::Args;
 use ndarray::{Array1, Array2, ArrayView2};
 
-use super::models::{DataCommand, ImageData};
+use super::models::DataCommand;
 use super::options::{Data, positive};
 use super::progress::{Progress, say};
 use super::views::{self, SavedVae};
@@ -74,8 +74,8 @@ const COMPARED: usize = 100;
 impl Evaluate {
     /// Prints the figures of a VAE.
     pub fn vae(&self, model: &SavedVae) -> Result<()> {
-        let binarisation = self.binarise.unwrap_or(model.configuration.data.binarise);
-        let data = ImageData::new(&self.data, binarisation).load()?;
+        let as_trained = &model.configuration.data;
+        let data = as_trained.with(&self.data, self.binarise).load()?;
         model.configuration.accepts(&data)?;
         let (images, parameters) = (&data.test, &model.parameters);
         let mut rng = stream(self.seed, "evaluate", 0);

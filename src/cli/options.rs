@@ -29,6 +29,14 @@ pub struct Data {
 }
 
 impl Data {
+    /// These, or others if none were named.
+    pub fn or(&self, others: &Self) -> Self {
+        match self.path {
+            Some(_) => self.clone(),
+            None => others.clone(),
+        }
+    }
+
     /// Reads them.
     pub fn load(&self) -> Result<Dataset> {
         let Some(path) = &self.path else {

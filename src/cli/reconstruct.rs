@@ -6,7 +6,7 @@ use crate::data::{Binarisation, Source};
 use anyhow::Result;
 use clap::Args;
 
-use super::models::{DataCommand, ImageData, file_of};
+use super::models::{DataCommand, file_of};
 use super::options::{Data, Layout, positive};
 use super::output::{ensure_distinct, write_atomically};
 use super::progress::say;
@@ -44,8 +44,8 @@ impl Reconstruct {
     /// Writes the picture of a VAE.
     pub fn vae(&self, model: &SavedVae) -> Result<()> {
         ensure_distinct([&file_of(&self.model), &self.out])?;
-        let binarisation = self.binarise.unwrap_or(model.configuration.data.binarise);
-        let data = ImageData::new(&self.data, binarisation).load()?;
+        let as_trained = &model.configuration.data;
+        let data = as_trained.with(&self.data, self.binarise).load()?;
         model.configuration.accepts(&data)?;
         let there = Source::<f32>::len(&data.test);
         let shown: Vec<usize> = (0..there.min(self.count)).collect();

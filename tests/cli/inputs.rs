@@ -5,7 +5,7 @@ use std::fs;
 use elbo::nn::{Parameters, checkpoint};
 use tempfile::TempDir;
 
-use crate::cli::shared::{header, refused, small_data, trained, write_labels};
+use crate::cli::shared::{elbo, header, refused, small_data, stdout, trained, write_labels};
 
 #[test]
 fn bad_data_is_one_line_and_leaves_nothing() {
@@ -154,11 +154,26 @@ fn bad_models_are_one_line() {
     );
 
     // Images of another size than the model's.
-    let message = refused(&["evaluate", model.to_str().unwrap()]);
+    let larger = TempDir::new().unwrap();
+    for (kind, count) in [("train", 3u32), ("t10k", 2)] {
+        let mut images = header(&[0x0803, count, 28, 28]);
+        images.resize(images.len() + 784 * count as usize, 7);
+        fs::write(
+            larger.path().join(format!("{kind}-images-idx3-ubyte")),
+            images,
+        )
+        .unwrap();
+        write_labels(larger.path(), kind, count);
+    }
+    let larger = larger.path().to_str().unwrap();
+    let message = refused(&["evaluate", model.to_str().unwrap(), "--data", larger]);
     assert!(
         message.contains("8x6") && message.contains("28x28"),
         "{message}"
     );
+    // Without `--data`, the data are those of the training.
+    let output = elbo(&["evaluate", model.to_str().unwrap(), "--images", "5"]);
+    assert!(stdout(&output).contains("40 test images"));
     let message = refused(&["sample", "/no/such/model"]);
     assert!(message.contains("/no/such/model"), "{message}");
 }

@@ -26,10 +26,10 @@ pub struct ImageData {
 
 impl ImageData {
     /// As in training, but for what the caller wants otherwise.
-    pub fn new(data: &Data, binarise: Binarisation) -> Self {
+    pub fn with(&self, data: &Data, binarise: Option<Binarisation>) -> Self {
         Self {
-            data: data.clone(),
-            binarise,
+            data: data.or(&self.data),
+            binarise: binarise.unwrap_or(self.binarise),
         }
     }
 }
