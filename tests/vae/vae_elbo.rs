@@ -6,8 +6,7 @@ mod evidence;
 use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;
 use elbo::distributions::noise::{standard_normal, stream};
-use elbo::nn::Model;
-use elbo::nn::{Activation, Bound, Parameters};
+use elbo::nn::{Activation, Bound, Model, Parameters};
 use elbo::vae::{Architecture, Likelihood, Vae};
 use ndarray::{Array1, Array2, ArrayD, Axis, Ix2, concatenate, s};
 
