@@ -1,12 +1,12 @@
 //! Every operation passes the gradient checker at first and second order, crossed with shapes and broadcast pairs.
 
-use crate::autodiff::table::{draw, table};
 use std::collections::BTreeSet;
 
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
 use ndarray::arr0;
 
+use crate::autodiff::table::{draw, table};
 use crate::common::random::rng;
 
 #[test]

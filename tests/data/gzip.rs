@@ -18,7 +18,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn is_told_from_the_content_and_gives_the_same() {
+fn is_recognised_by_the_content_and_gives_the_same() {
     let plain = image_file(3, 10);
     let (_a, plain_path) = file(&plain);
     let (_b, gzip_path) = file(&gzip(&plain));

@@ -3,9 +3,8 @@
 
 use elbo::autodiff::{Tape, Var};
 use elbo::distributions::noise::standard_normal;
-use elbo::kl::Family;
 use elbo::kl::{
-    DiagonalFamily, Effort, Mixture, Moments, NoFit, Nodes, Shape, reverse_fit,
+    DiagonalFamily, Effort, Family, Mixture, Moments, NoFit, Nodes, Shape, reverse_fit,
     reverse_gradient_by_path, reverse_gradient_by_score,
 };
 use ndarray::{Array1, Axis, arr1};

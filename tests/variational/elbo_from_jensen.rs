@@ -3,9 +3,8 @@
 use elbo::autodiff::{Tape, Var};
 use elbo::variational::{Enumerated, LogWeights, divergence, elbo_from_prior};
 use ndarray::arr1;
-use rand::Rng;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 use crate::common::comparing::{REARRANGED, Worst};
 use crate::common::random::rng;

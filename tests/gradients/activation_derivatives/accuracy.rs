@@ -1,9 +1,9 @@
 //! Values and slopes to the last digits, against a table of correctly rounded ones.
 
-use super::ALL;
 use elbo::Scalar;
 use elbo::autodiff::Tape;
 
+use super::ALL;
 use crate::gradients::shared::Function;
 
 /// x, σ, σ', tanh, tanh', softplus and log σ, correctly rounded from 800 digits. Every x is a number of f64; all
