@@ -7,7 +7,9 @@ use common::{normal, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use elbo::autodiff::Tape;
 use elbo::distributions::noise::stream;
-use elbo::variational::{Covariances, GaussianTarget, Mixture, Stopping, coordinate_ascent, em};
+use elbo::variational::{
+    Covariances, GaussianMixture, GaussianTarget, Stopping, coordinate_ascent, em,
+};
 use ndarray::{Array1, Array2, ArrayD, IxDyn};
 
 mod common;
@@ -30,7 +32,8 @@ fn optimal_q_and_em(c: &mut Criterion) {
             ("diagonal", Covariances::Diagonal),
         ] {
             let mut rng = stream(1, "bench", 0);
-            let start = Mixture::start(data.view(), components, kind, &mut rng).expect("data");
+            let start =
+                GaussianMixture::start(data.view(), components, kind, &mut rng).expect("data");
             group.bench_function(BenchmarkId::new(name, components), |b| {
                 b.iter(|| em(data.view(), start.clone(), kind, stopping).expect("a step"));
             });

@@ -2,7 +2,7 @@
 
 use elbo::autodiff::{Tape, Value};
 use elbo::distributions::noise::stream;
-use elbo::nn::{Adam, Model, Parameters};
+use elbo::nn::{Adam, Model, Parameters, Step};
 use elbo::vae::{Architecture, Vae};
 use rand::rngs::StdRng;
 
@@ -51,7 +51,8 @@ impl Taped {
     pub fn step(&mut self, x: &Value<f32>) -> f32 {
         let (vae, rng) = (&self.vae, &mut self.rng);
         let (loss, gradients) = self.parameters.value_and_gradients(&mut self.tape, |p| {
-            let loss = vae.objective(p, p.tape().constant(x.clone()), rng).loss;
+            let x = p.tape().constant(x.clone()).into();
+            let loss = vae.objective(p, &x, &mut Step::evaluation(rng)).loss;
             (loss, loss.item())
         });
         self.adam.step(&mut self.parameters, &gradients);

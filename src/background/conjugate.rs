@@ -76,12 +76,12 @@ impl Beta {
 
 /// N(m, v) in one dimension, as a distribution of the unknown mean of measurements.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Normal {
+pub struct UnivariateGaussian {
     mean: f64,
     variance: f64,
 }
 
-impl Normal {
+impl UnivariateGaussian {
     /// N(m, v), by its variance v, not its deviation.
     ///
     /// # Errors

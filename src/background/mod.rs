@@ -10,7 +10,7 @@ mod likelihood;
 mod score;
 
 pub use bayes::{Posterior, bayes, posterior};
-pub use conjugate::{Beta, Normal};
+pub use conjugate::{Beta, UnivariateGaussian};
 pub use error::BadData;
 pub(crate) use error::{
     check_distribution, check_log_distribution, check_log_numbers, check_numbers,

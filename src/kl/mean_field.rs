@@ -7,9 +7,9 @@ use crate::autodiff::{Tape, Var};
 use crate::distributions::{MultivariateGaussian, NoGaussian};
 
 /// The best Gaussians with independent dimensions for N(μ, Σ), in both directions of the divergence. Both have the mean μ.
-/// (What coordinate ascent over a table finds is a [`variational::MeanField`](crate::variational::MeanField).)
+/// (What coordinate ascent over a table finds is a [`variational::TableMeanField`](crate::variational::TableMeanField).)
 #[derive(Clone, Debug, PartialEq)]
-pub struct MeanField {
+pub struct GaussianMeanField {
     /// 1/Λ_jj with Λ = Σ⁻¹, of shape (k): the variances that minimise KL(q ‖ p), those of each dimension given the others.
     pub reverse: Array1<f64>,
     /// Σ_jj, of shape (k): the variances that minimise KL(p ‖ q), those of the marginals.
@@ -39,7 +39,7 @@ pub struct MeanField {
 ///
 /// # Panics
 /// If Σ is not a square matrix.
-pub fn mean_field(covariance: &Array2<f64>) -> Result<MeanField, NoGaussian> {
+pub fn mean_field(covariance: &Array2<f64>) -> Result<GaussianMeanField, NoGaussian> {
     let (tape, k) = (Tape::new(), covariance.nrows());
     let target = Moments {
         mean: Array1::zeros(k),
@@ -53,7 +53,7 @@ pub fn mean_field(covariance: &Array2<f64>) -> Result<MeanField, NoGaussian> {
     // |Σ| = Π L_jj², so that a divergence is ½ Σ log of a length squared over its diagonal part, 1 + the rest: never negative.
     let reverse = (0..k).map(|j| squares(&inverse.slice(s![j + 1.., j]) * factor[[j, j]]).ln_1p());
     let forward = (0..k).map(|j| squares(&factor.slice(s![j, ..j]) / factor[[j, j]]).ln_1p());
-    Ok(MeanField {
+    Ok(GaussianMeanField {
         reverse: precision.mapv(f64::recip),
         reverse_divergence: 0.5 * reverse.sum::<f64>(),
         forward_divergence: 0.5 * forward.sum::<f64>(),

@@ -8,10 +8,10 @@ use ndarray::{Array1, arr1};
 use super::fit::{Effort, Fit, Moments, NoFit, Shape, reverse_fit};
 use crate::autodiff::Var;
 
-/// Σ_k w_k N(m_k, σ_k²) on the line: a target for fits ([`variational::Mixture`](crate::variational::Mixture) is the one that
+/// Σ_k w_k N(m_k, σ_k²) on the line: a target for fits ([`variational::GaussianMixture`](crate::variational::GaussianMixture) is the one that
 /// EM fits to data).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mixture {
+pub struct UnivariateMixture {
     weights: Array1<f64>,
     means: Array1<f64>,
     deviations: Array1<f64>,
@@ -49,7 +49,7 @@ impl fmt::Display for NoMixture {
 
 impl std::error::Error for NoMixture {}
 
-impl Mixture {
+impl UnivariateMixture {
     /// A mixture of these components; one of weight 0 is allowed, and counts for nothing.
     ///
     /// # Errors
@@ -152,10 +152,10 @@ pub fn separation_of_own_minimum(
         ..Effort::default()
     };
     let fit = |separation: f64, start: &Moments| -> Result<Fit, NoFit> {
-        let target = Mixture::pair(weight, separation).expect("checked below");
+        let target = UnivariateMixture::pair(weight, separation).expect("checked below");
         reverse_fit(|x| target.log_density(x), Shape::Full, start, &effort)
     };
-    Mixture::pair(weight, FAR)?;
+    UnivariateMixture::pair(weight, FAR)?;
     if weight == 0.0 {
         return Err(
             "expected a component with weight, found one of weight 0: it has no minimum".into(),

@@ -19,8 +19,8 @@ pub use fit::{
     Effort, Fit, Grid, Minima, Moments, NoFit, Shape, Target, reverse_fit, reverse_minima, starts,
 };
 pub use gaussian::{gaussian_diagonal, gaussian_full, gaussian_standard};
-pub use mean_field::{MeanField, mean_field};
-pub use mixture::{Mixture, NoMixture, separation_of_own_minimum};
+pub use mean_field::{GaussianMeanField, mean_field};
+pub use mixture::{NoMixture, UnivariateMixture, separation_of_own_minimum};
 pub(crate) use nodes::TOTAL;
 pub use nodes::{Nodes, NotAnExpectation};
 pub use reverse_gradient::{

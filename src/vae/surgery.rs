@@ -172,7 +172,7 @@ impl Surgery<f64> {
     pub fn exact(codes: &Codes<f64>) -> Result<Self, NoSurgery> {
         check(codes)?;
         let (points, volume) = grid(codes)?;
-        let mixture = Mixture::new(codes);
+        let mixture = AggregatePosterior::new(codes);
         let (mut marginal, mut entropy) = (0.0, 0.0);
         for z in points.rows() {
             let log_q = mixture.log_density(z);
@@ -319,7 +319,7 @@ fn log_prior(z: ArrayView1<'_, f64>) -> f64 {
 }
 
 /// q̄ for millions of points of a grid, which no tape is to hold; what does not depend on z is computed once.
-struct Mixture<'a> {
+struct AggregatePosterior<'a> {
     means: &'a Array2<f64>,
     deviations: Array2<f64>,
     /// -½ Σ (log 2π + s) of each code.
@@ -327,7 +327,7 @@ struct Mixture<'a> {
     log_count: f64,
 }
 
-impl<'a> Mixture<'a> {
+impl<'a> AggregatePosterior<'a> {
     fn new(codes: &'a Codes<f64>) -> Self {
         let per_unit = (&codes.log_variances + TAU.ln()) * -0.5;
         Self {

@@ -25,7 +25,7 @@ impl Default for Stopping {
 
 /// What coordinate ascent found.
 #[derive(Clone, Debug, PartialEq)]
-pub struct MeanField {
+pub struct TableMeanField {
     /// q_j, one vector of probabilities for each variable.
     pub factors: Vec<Array1<f64>>,
     /// The bound at the start and after each sweep, in nats; it never falls.
@@ -34,7 +34,7 @@ pub struct MeanField {
     pub converged: bool,
 }
 
-impl MeanField {
+impl TableMeanField {
     /// The bound that was reached.
     pub fn elbo(&self) -> f64 {
         *self.elbos.last().expect("the start's bound at least")
@@ -68,7 +68,7 @@ pub fn coordinate_ascent(
     log_joint: &ArrayD<f64>,
     start: &[Array1<f64>],
     stopping: Stopping,
-) -> Result<MeanField, BadData> {
+) -> Result<TableMeanField, BadData> {
     check(log_joint, start)?;
     let mut factors = start.to_vec();
     let mut elbos = vec![bound(log_joint, &factors)];
@@ -81,7 +81,7 @@ pub fn coordinate_ascent(
         elbos.push(bound(log_joint, &factors));
         converged = distance(&before, &factors) <= stopping.tolerance;
     }
-    Ok(MeanField {
+    Ok(TableMeanField {
         factors,
         elbos,
         converged,
@@ -107,11 +107,11 @@ pub fn distinct_optima(
     log_joint: &ArrayD<f64>,
     starts: &[Vec<Array1<f64>>],
     stopping: Stopping,
-) -> Result<Vec<MeanField>, BadData> {
-    let mut found: Vec<MeanField> = Vec::new();
+) -> Result<Vec<TableMeanField>, BadData> {
+    let mut found: Vec<TableMeanField> = Vec::new();
     for start in starts {
         let fit = ascent_past_saddles(log_joint, start, stopping)?;
-        let is_known = |known: &MeanField| distance(&known.factors, &fit.factors) < SAME;
+        let is_known = |known: &TableMeanField| distance(&known.factors, &fit.factors) < SAME;
         if fit.converged && !found.iter().any(is_known) {
             found.push(fit);
         }
@@ -124,7 +124,7 @@ fn ascent_past_saddles(
     log_joint: &ArrayD<f64>,
     start: &[Array1<f64>],
     stopping: Stopping,
-) -> Result<MeanField, BadData> {
+) -> Result<TableMeanField, BadData> {
     let mut fit = coordinate_ascent(log_joint, start, stopping)?;
     while fit.converged {
         let next = coordinate_ascent(log_joint, &pushed(&fit.factors), stopping)?;

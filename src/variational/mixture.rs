@@ -10,9 +10,9 @@ use super::Stopping;
 use crate::autodiff::Tape;
 use crate::distributions::{MultivariateGaussian, NoGaussian};
 
-/// Σ_k π_k N(x; μ_k, Σ_k) in d dimensions, to be fitted to data ([`kl::Mixture`](crate::kl::Mixture) is a target on the line). One-dimensional data are of shape (n, 1).
+/// Σ_k π_k N(x; μ_k, Σ_k) in d dimensions, to be fitted to data ([`kl::UnivariateMixture`](crate::kl::UnivariateMixture) is a target on the line). One-dimensional data are of shape (n, 1).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mixture {
+pub struct GaussianMixture {
     /// π, of shape (K); it adds up to 1, and may hold 0.
     pub weights: Array1<f64>,
     /// μ, of shape (K, d).
@@ -34,7 +34,7 @@ pub enum Covariances {
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmFit {
     /// The mixture after the last step.
-    pub mixture: Mixture,
+    pub mixture: GaussianMixture,
     /// Σ_n log p(x_n) in nats, at the start and after each step; it never falls, but for rounding.
     pub log_likelihoods: Vec<f64>,
     /// The bound of each step after its M-step, with q still the posterior of the mixture before: between the log-likelihood
@@ -135,7 +135,7 @@ impl fmt::Display for MixtureError {
 
 impl std::error::Error for MixtureError {}
 
-impl Mixture {
+impl GaussianMixture {
     /// A start for EM: equal weights, the covariance of all data for every component, and means at randomly chosen data, no
     /// two the same: two components that begin alike stay so.
     ///
@@ -293,11 +293,11 @@ impl Mixture {
 /// A component counts as collapsed when its deviation in some direction is below 1e-8 of that of the data, or is rounding.
 ///
 /// ```
-/// use elbo::variational::{Covariances, Mixture, Stopping, em};
+/// use elbo::variational::{Covariances, GaussianMixture, Stopping, em};
 /// use ndarray::{arr1, arr2, arr3};
 ///
 /// let data = arr2(&[[-2.1], [-1.9], [-2.0], [2.0], [2.2], [1.8]]);
-/// let start = Mixture {
+/// let start = GaussianMixture {
 ///     weights: arr1(&[0.5, 0.5]),
 ///     means: arr2(&[[-1.0], [1.0]]),
 ///     covariances: arr3(&[[[1.0]], [[1.0]]]),
@@ -316,7 +316,7 @@ impl Mixture {
 /// If shapes do not fit.
 pub fn em(
     data: ArrayView2<f64>,
-    start: Mixture,
+    start: GaussianMixture,
     covariances: Covariances,
     stopping: Stopping,
 ) -> Result<EmFit, MixtureError> {
@@ -364,9 +364,9 @@ fn is_settled(before: &Array1<f64>, after: &Array1<f64>, tolerance: f64) -> bool
 fn maximise(
     data: ArrayView2<f64>,
     q: &Array2<f64>,
-    mut mixture: Mixture,
+    mut mixture: GaussianMixture,
     covariances: Covariances,
-) -> Mixture {
+) -> GaussianMixture {
     let counts = q.sum_axis(Axis(0));
     mixture.weights = &counts / counts.sum();
     for (k, &count) in counts.iter().enumerate() {
@@ -442,7 +442,11 @@ fn least_variances(data: ArrayView2<f64>) -> Array1<f64> {
 }
 
 /// No component is flat: each variance, given the dimensions before it, is larger than the least one.
-fn check_extent(mixture: &Mixture, least: &Array1<f64>, step: usize) -> Result<(), MixtureError> {
+fn check_extent(
+    mixture: &GaussianMixture,
+    least: &Array1<f64>,
+    step: usize,
+) -> Result<(), MixtureError> {
     for component in (0..mixture.weights.len()).filter(|&k| mixture.weights[k] > 0.0) {
         let tape = Tape::new();
         let covariance = mixture.covariances.slice(s![component, .., ..]);

@@ -11,9 +11,9 @@ mod weights;
 pub use divergence::divergence;
 pub use enumerated::{Enumerated, elbo_from_prior};
 pub use mean_field::{
-    MeanField, Stopping, coordinate_ascent, distinct_optima, elbo, expected_log_joint,
+    Stopping, TableMeanField, coordinate_ascent, distinct_optima, elbo, expected_log_joint,
     optimal_factor,
 };
 pub use mean_field_gaussian::{GaussianAscent, GaussianTarget, GaussianTargetError};
-pub use mixture::{Covariances, EmFit, Mixture, MixtureError, em};
+pub use mixture::{Covariances, EmFit, GaussianMixture, MixtureError, em};
 pub use weights::LogWeights;

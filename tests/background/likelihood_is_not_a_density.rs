@@ -8,7 +8,8 @@ use std::f64::consts::TAU;
 use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;
 use elbo::background::{
-    Normal, Trials, gaussian_log_likelihood, gaussian_maximum_likelihood, gaussian_score,
+    Trials, UnivariateGaussian, gaussian_log_likelihood, gaussian_maximum_likelihood,
+    gaussian_score,
 };
 use elbo::distributions::{DiagonalGaussian, ln_gamma};
 use ndarray::{Array1, arr1};
@@ -170,7 +171,7 @@ fn but_may_integrate_to_one() {
             let data: Vec<f64> = (0..n).map(|_| rng.random_range(-1.0..1.0)).collect();
             let variance: f64 = rng.random_range(0.5..2.0);
             let area = trapezium(-20.0, 20.0, 2001, |mean| {
-                let normal = Normal::new(mean, variance).unwrap();
+                let normal = UnivariateGaussian::new(mean, variance).unwrap();
                 data.iter()
                     .map(|x| normal.log_density(*x))
                     .sum::<f64>()
@@ -190,7 +191,12 @@ fn but_may_integrate_to_one() {
     worst.within(QUADRATURE, "∫ L dμ");
     // As a function of the variance the same density has no finite area: it falls as 1/σ.
     let area = |top: f64| {
-        let density = |v: f64| Normal::new(0.0, v).unwrap().log_density(1.0).exp();
+        let density = |v: f64| {
+            UnivariateGaussian::new(0.0, v)
+                .unwrap()
+                .log_density(1.0)
+                .exp()
+        };
         // v = e^s.
         trapezium(-9.0, top, 4001, |s| density(s.exp()) * s.exp())
     };
@@ -209,7 +215,7 @@ fn over_the_variance() {
         vec![0.5; 7],
     ] {
         let likelihood = |v: f64| -> f64 {
-            let normal = Normal::new(0.2, v).unwrap();
+            let normal = UnivariateGaussian::new(0.2, v).unwrap();
             data.iter().map(|x| normal.log_density(*x)).sum()
         };
         // v = e^s.
@@ -222,7 +228,7 @@ fn over_the_variance() {
     worst.within(QUADRATURE, "∫ L dv for three or more data");
     for data in [vec![1.0], vec![1.0, -1.0]] {
         let likelihood = |v: f64| -> f64 {
-            let normal = Normal::new(0.0, v).unwrap();
+            let normal = UnivariateGaussian::new(0.0, v).unwrap();
             data.iter().map(|x| normal.log_density(*x)).sum()
         };
         let area = |top: f64| trapezium(-9.0, top, 4001, |s| (likelihood(s.exp()) + s).exp());

@@ -6,8 +6,8 @@ mod limits;
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
 use elbo::kl::{
-    Effort, ExponentialFamily, Grid, Mixture, Moments, NoProjection, Nodes, Shape, Target,
-    of_tables,
+    Effort, ExponentialFamily, Grid, Moments, NoProjection, Nodes, Shape, Target,
+    UnivariateMixture, of_tables,
 };
 use ndarray::{Array1, Array2, Axis, arr1, arr2};
 use rand::Rng;
@@ -135,7 +135,7 @@ fn on_a_quadrature_rule_is_the_gaussian_with_the_moments() {
         Array1::from_elem(n, 1.0 / n as f64),
     )
     .unwrap();
-    let target = Mixture::new(&[0.3, 0.7], &[-1.5, 1.0], &[0.5, 0.9]).unwrap();
+    let target = UnivariateMixture::new(&[0.3, 0.7], &[-1.5, 1.0], &[0.5, 0.9]).unwrap();
     let tape = Tape::new();
     let points = x.clone().insert_axis(Axis(1));
     let density = owned(target.log_density(tape.constant(points)).value()).mapv(f64::exp);

@@ -2,7 +2,7 @@
 //! variances 1/Λ_jj, the forward one at Σ_jj.
 
 use elbo::autodiff::Tape;
-use elbo::kl::{Effort, Grid, Mixture, Moments, Shape, Target, mean_field, reverse_fit};
+use elbo::kl::{Effort, Grid, Moments, Shape, Target, UnivariateMixture, mean_field, reverse_fit};
 use ndarray::{Array1, Array2, arr1, arr2};
 use rand::Rng;
 
@@ -129,7 +129,7 @@ fn by_fits() {
 fn too_narrow_is_not_a_law() {
     // A narrow and a broad component with one mean: of the two reverse fits the one on the broad component is wider than
     // the target.
-    let target = Mixture::new(&[0.5, 0.5], &[0.0, 0.0], &[0.05, 1.0]).unwrap();
+    let target = UnivariateMixture::new(&[0.5, 0.5], &[0.0, 0.0], &[0.05, 1.0]).unwrap();
     let effort = Effort::default();
     let start = Moments::round(arr1(&[0.0]), 1.0);
     let fit = reverse_fit(|z| target.log_density(z), Shape::Full, &start, &effort).unwrap();

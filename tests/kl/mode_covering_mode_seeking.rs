@@ -6,8 +6,8 @@ mod limits;
 
 use elbo::autodiff::Tape;
 use elbo::kl::{
-    Effort, Fit, Grid, Mixture, Moments, Nodes, Shape, Target, reverse_fit, reverse_minima,
-    separation_of_own_minimum, starts,
+    Effort, Fit, Grid, Moments, Nodes, Shape, Target, UnivariateMixture, reverse_fit,
+    reverse_minima, separation_of_own_minimum, starts,
 };
 use ndarray::{Array2, ArrayD, arr1};
 
@@ -16,7 +16,7 @@ use crate::common::comparing::Worst;
 
 /// All minima of the reverse fit to a pair of components of deviation 1.
 fn minima(weight: f64, separation: f64) -> Vec<Fit> {
-    let target = Mixture::pair(weight, separation).unwrap();
+    let target = UnivariateMixture::pair(weight, separation).unwrap();
     let grid = Grid {
         lower: vec![-3.0],
         upper: vec![separation + 3.0],
@@ -42,7 +42,7 @@ fn minima_are_as_curved_as_the_target_is_on_average() {
     let mut worst = Worst::default();
     let noise = Nodes::standard_normal(801, 1);
     for (weight, separation) in [(0.5, 3.0), (0.5, 6.0), (0.3, 7.0), (0.1, 4.0)] {
-        let target = Mixture::pair(weight, separation).unwrap();
+        let target = UnivariateMixture::pair(weight, separation).unwrap();
         for fit in minima(weight, separation) {
             let (mean, deviation) = (fit.q.mean[0], fit.q.covariance[[0, 0]].sqrt());
             let tape = Tape::new();
@@ -142,7 +142,7 @@ fn finds_the_minima_of_a_lattice() {
 #[test]
 fn forward_covers_and_reverse_chooses() {
     let (weight, separation) = (0.5, 6.0);
-    let target = Mixture::pair(weight, separation).unwrap();
+    let target = UnivariateMixture::pair(weight, separation).unwrap();
     let grid = Grid {
         lower: vec![-10.0],
         upper: vec![16.0],
@@ -202,7 +202,7 @@ fn depends_on_separation_and_weights() {
     // Then there are three, and the one in the middle is the lowest until the modes are further apart.
     assert!((minima(0.5, appears + 0.02)[0].q.mean[0] - 0.5 * appears).abs() < 0.1);
     let gap = |separation: f64| {
-        let target = Mixture::pair(0.5, separation).unwrap();
+        let target = UnivariateMixture::pair(0.5, separation).unwrap();
         let effort = Effort {
             nodes: Some(401),
             ..Effort::default()

@@ -4,7 +4,7 @@
 use elbo::autodiff::{Tape, Var};
 use elbo::distributions::noise::standard_normal;
 use elbo::kl::{
-    DiagonalFamily, Effort, Family, Mixture, Moments, NoFit, Nodes, Shape, reverse_fit,
+    DiagonalFamily, Effort, Family, Moments, NoFit, Nodes, Shape, UnivariateMixture, reverse_fit,
     reverse_gradient_by_path, reverse_gradient_by_score,
 };
 use ndarray::{Array1, Axis, arr1};
@@ -50,7 +50,8 @@ fn by_score_by_path_and_by_hand() {
 fn for_a_target_without_a_closed_form() {
     // Against the finite difference of the divergence itself, and one way against the other.
     let mut rng = rng(92);
-    let target = Mixture::new(&[0.3, 0.7, 0.0], &[-1.5, 1.0, 9.0], &[0.5, 0.9, 1.0]).unwrap();
+    let target =
+        UnivariateMixture::new(&[0.3, 0.7, 0.0], &[-1.5, 1.0, 9.0], &[0.5, 0.9, 1.0]).unwrap();
     let (family, noise) = (
         DiagonalFamily { dimensions: 1 },
         Nodes::standard_normal(801, 1),

@@ -5,7 +5,7 @@ mod limits;
 mod steps;
 
 use elbo::autodiff::Tape;
-use elbo::variational::{Covariances, Enumerated, Mixture, MixtureError, Stopping, em};
+use elbo::variational::{Covariances, Enumerated, GaussianMixture, MixtureError, Stopping, em};
 use ndarray::{Array1, Array2, Array3, arr1, arr2};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -63,7 +63,7 @@ fn by_climbing_the_bound() {
 }
 
 /// A random mixture.
-fn mixture(rng: &mut StdRng, k: usize, d: usize, covariances: Covariances) -> Mixture {
+fn mixture(rng: &mut StdRng, k: usize, d: usize, covariances: Covariances) -> GaussianMixture {
     let covariances = match covariances {
         Covariances::Diagonal => (0..k)
             .flat_map(|_| {
@@ -78,7 +78,7 @@ fn mixture(rng: &mut StdRng, k: usize, d: usize, covariances: Covariances) -> Mi
             })
             .collect(),
     };
-    Mixture {
+    GaussianMixture {
         weights: probabilities(rng, k, false).into(),
         means: random(rng, &[k, d]).into_dimensionality().unwrap() * 1.5,
         covariances: Array3::from_shape_vec((k, d, d), covariances).unwrap(),
@@ -92,7 +92,7 @@ fn sampled(rng: &mut StdRng, k: usize, d: usize, kind: Covariances, n: usize) ->
 }
 
 /// Draws from a mixture.
-fn draws(rng: &mut StdRng, mixture: &Mixture, n: usize) -> Array2<f64> {
+fn draws(rng: &mut StdRng, mixture: &GaussianMixture, n: usize) -> Array2<f64> {
     let d = mixture.means.ncols();
     let factors: Vec<Array2<f64>> = mixture
         .covariances
@@ -131,7 +131,7 @@ fn never_lowers_the_likelihood() {
         let (k, d) = (1 + case % 4, 1 + case % 3);
         let kind = [Covariances::Full, Covariances::Diagonal][case % 2];
         let data = sampled(&mut rng, k, d, kind, 60);
-        let start = Mixture::start(data.view(), k, kind, &mut rng).unwrap();
+        let start = GaussianMixture::start(data.view(), k, kind, &mut rng).unwrap();
         let stopping = Stopping {
             steps: 60,
             tolerance: 1e-9,
@@ -159,14 +159,14 @@ fn never_lowers_the_likelihood() {
 #[test]
 fn finds_the_mixture_that_made_the_data() {
     let mut rng = rng(158);
-    let truth = Mixture {
+    let truth = GaussianMixture {
         weights: arr1(&[0.3, 0.7]),
         means: arr2(&[[-2.0], [1.5]]),
         covariances: Array3::from_shape_vec((2, 1, 1), vec![0.25, 1.0]).unwrap(),
     };
     let n = 20_000;
     let data = draws(&mut rng, &truth, n);
-    let start = Mixture {
+    let start = GaussianMixture {
         weights: arr1(&[0.5, 0.5]),
         means: arr2(&[[-1.0], [1.0]]),
         covariances: Array3::ones((2, 1, 1)),

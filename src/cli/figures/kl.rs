@@ -4,8 +4,8 @@ use std::f64::consts::{LN_2, TAU};
 
 use crate::autodiff::{Tape, Var};
 use crate::kl::{
-    Effort, Fit, Grid, Mixture, Moments, Shape, Target, mean_field, reverse_fit, reverse_minima,
-    separation_of_own_minimum, starts,
+    Effort, Fit, Grid, Moments, Shape, Target, UnivariateMixture, mean_field, reverse_fit,
+    reverse_minima, separation_of_own_minimum, starts,
 };
 use ndarray::{arr1, arr2};
 
@@ -32,7 +32,7 @@ fn spaced(low: f64, high: f64, steps: u32) -> impl Iterator<Item = f64> {
 /// Two correlated dimensions of variance 1: the two best products of independent ones.
 fn mean_field_variance() -> Figure {
     let fits = |rho: f64| mean_field(&arr2(&[[1.0, rho], [rho, 1.0]])).expect("|ρ| < 1");
-    let curve = |of: fn(&crate::kl::MeanField) -> f64| {
+    let curve = |of: fn(&crate::kl::GaussianMeanField) -> f64| {
         spaced(-0.99, 0.99, 198)
             .map(|rho| (rho, of(&fits(rho))))
             .collect()
@@ -132,7 +132,7 @@ fn forward_and_reverse() -> Figure {
 }
 
 fn on_the_line() -> Panel {
-    let target = Mixture::pair(0.4, SEPARATION).expect("a mixture");
+    let target = UnivariateMixture::pair(0.4, SEPARATION).expect("a mixture");
     let grid = Grid {
         lower: vec![-10.0],
         upper: vec![SEPARATION + 10.0],
@@ -255,7 +255,7 @@ fn reverse_minima_by_separation() -> Figure {
         ..Effort::default()
     };
     let fit = |separation: f64, start: &Moments| {
-        let target = Mixture::pair(0.5, separation).expect("a mixture");
+        let target = UnivariateMixture::pair(0.5, separation).expect("a mixture");
         reverse_fit(|z| target.log_density(z), Shape::Full, start, &effort).expect("a minimum")
     };
     let appears = separation_of_own_minimum(0.5, 1e-5)

@@ -2,7 +2,7 @@
 
 use crate::autodiff::Tape;
 use crate::distributions::noise::{standard_normal, stream};
-use crate::variational::{Covariances, Enumerated, GaussianTarget, Mixture, Stopping, em};
+use crate::variational::{Covariances, Enumerated, GaussianMixture, GaussianTarget, Stopping, em};
 use ndarray::{Array1, Array2, ArrayView1, arr1, arr2, arr3};
 
 use super::Figure;
@@ -209,7 +209,7 @@ fn two_groups() -> Array2<f64> {
 /// The log-likelihood and the bound of each step, and the mixtures that belong to some of them.
 fn expectation_maximisation() -> Figure {
     let data = two_groups();
-    let start = Mixture {
+    let start = GaussianMixture {
         weights: arr1(&[0.5, 0.5]),
         means: arr2(&[[-0.5], [0.5]]),
         covariances: arr3(&[[[4.0]], [[4.0]]]),
@@ -248,7 +248,7 @@ fn expectation_maximisation() -> Figure {
             inside as f64 / (width * data.nrows() as f64),
         )
     });
-    let density = |mixture: &Mixture| -> Vec<(f64, f64)> {
+    let density = |mixture: &GaussianMixture| -> Vec<(f64, f64)> {
         let x = Array1::linspace(low, 4.0, 161);
         let densities = mixture
             .log_densities(column(x.view()).view())

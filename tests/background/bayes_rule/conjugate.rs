@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 use elbo::autodiff::Tape;
-use elbo::background::{Beta, Normal, Trials};
+use elbo::background::{Beta, Trials, UnivariateGaussian};
 use elbo::distributions::MultivariateGaussian;
 use ndarray::{Array1, Array2, arr1};
 use rand::Rng;
@@ -99,13 +99,14 @@ fn for_a_mean() {
     for n in [0, 1, 2, 5, 9] {
         for _ in 0..5 {
             let prior =
-                Normal::new(rng.random_range(-2.0..2.0), rng.random_range(0.2..3.0)).unwrap();
+                UnivariateGaussian::new(rng.random_range(-2.0..2.0), rng.random_range(0.2..3.0))
+                    .unwrap();
             let noise = rng.random_range(0.5..3.0);
             let data: Vec<f64> = (0..n).map(|_| rng.random_range(-3.0..3.0)).collect();
             let after = prior.after(&data, noise).unwrap();
             let evidence = prior.log_evidence(&data, noise).unwrap();
             let likelihood = |mean: f64| -> f64 {
-                let normal = Normal::new(mean, noise).unwrap();
+                let normal = UnivariateGaussian::new(mean, noise).unwrap();
                 data.iter().map(|x| normal.log_density(*x)).sum()
             };
             for _ in 0..5 {
@@ -130,7 +131,8 @@ fn for_a_mean() {
             let mut belief = prior;
             let mut sum = 0.0;
             for x in &data {
-                let prediction = Normal::new(belief.mean(), belief.variance() + noise).unwrap();
+                let prediction =
+                    UnivariateGaussian::new(belief.mean(), belief.variance() + noise).unwrap();
                 sum += prediction.log_density(*x);
                 belief = belief.after(&[*x], noise).unwrap();
             }
@@ -160,9 +162,11 @@ fn for_a_mean() {
         REARRANGED,
         "evidence = product of the predictions = N(x; m 1, σ² I + v 1 1ᵀ)",
     );
-    let prior = Normal::new(0.0, 1.0).unwrap();
+    let prior = UnivariateGaussian::new(0.0, 1.0).unwrap();
     assert!(prior.after(&[f64::NAN], 1.0).is_err() && prior.log_evidence(&[1.0], 0.0).is_err());
-    assert!(Normal::new(INF, 1.0).is_err() && Normal::new(0.0, -1.0).is_err());
+    assert!(
+        UnivariateGaussian::new(INF, 1.0).is_err() && UnivariateGaussian::new(0.0, -1.0).is_err()
+    );
     assert_eq!(prior.log_evidence(&[], 1.0).unwrap(), 0.0);
 }
 
@@ -209,7 +213,7 @@ fn for_a_coin_of_which_much_is_known() {
 fn for_a_mean_at_the_ends_of_f64() {
     let mut worst = Worst::default();
     let mut same = |found: f64, expected: f64| worst.number(found, expected, expected.abs());
-    let normal = |mean, variance| Normal::new(mean, variance).unwrap();
+    let normal = |mean, variance| UnivariateGaussian::new(mean, variance).unwrap();
     // v n is beyond f64.
     let after = normal(0.0, 1e308).after(&[2.0; 10], 1.0).unwrap();
     same(after.mean(), 2.0);

@@ -1,7 +1,9 @@
 //! Targets that are hard to fit: in the plane, far apart, narrow, correlated, with a saddle.
 
 use elbo::autodiff::Var;
-use elbo::kl::{Effort, Grid, Mixture, Moments, NoFit, Shape, Target, reverse_fit, reverse_minima};
+use elbo::kl::{
+    Effort, Grid, Moments, NoFit, Shape, Target, UnivariateMixture, reverse_fit, reverse_minima,
+};
 use ndarray::{arr1, arr2};
 
 use crate::kl::shared::{gaussian_target, largest};
@@ -96,7 +98,7 @@ fn far_apart_the_middle_is_still_a_minimum() {
     for (separation, nodes) in [(12.0f64, 2001), (20.0, 8001)] {
         let c = 0.5 * separation * std::f64::consts::FRAC_2_PI.sqrt();
         let predicted = 0.5 * (c + (c * c + 4.0).sqrt());
-        let target = Mixture::pair(0.5, separation).unwrap();
+        let target = UnivariateMixture::pair(0.5, separation).unwrap();
         let start = Moments::round(arr1(&[0.5 * separation + 0.1]), 0.95 * predicted);
         let effort = Effort {
             nodes: Some(nodes),

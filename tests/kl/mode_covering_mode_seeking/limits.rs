@@ -1,6 +1,8 @@
 //! Zeros, an unknown normaliser, directions that agree, and targets that are refused.
 
-use elbo::kl::{Effort, Grid, Mixture, Moments, NoFit, Shape, Target, of_tables, reverse_fit};
+use elbo::kl::{
+    Effort, Grid, Moments, NoFit, Shape, Target, UnivariateMixture, of_tables, reverse_fit,
+};
 use ndarray::arr1;
 
 use crate::common::comparing::Worst;
@@ -9,7 +11,7 @@ use crate::kl::shared::full_of;
 #[test]
 fn without_the_normaliser() {
     // 3.7 more in the log-density: the same q, 3.7 less in the reverse value, 3.7 in log Z.
-    let target = Mixture::pair(0.3, 2.0).unwrap();
+    let target = UnivariateMixture::pair(0.3, 2.0).unwrap();
     let grid = Grid {
         lower: vec![-9.0],
         upper: vec![11.0],
@@ -82,7 +84,7 @@ fn bad_targets_are_refused() {
     assert_eq!(root, NoFit::Density(vec![-5.0]));
     // Targets narrower than the spacing: all mass on one node, or on so few that mass and moments are wrong.
     for deviation in [2e-5, 0.05, 0.1, 0.2, 0.4] {
-        let target = Mixture::new(&[1.0], &[0.3], &[deviation]).unwrap();
+        let target = UnivariateMixture::new(&[1.0], &[0.3], &[deviation]).unwrap();
         let refused = Target::on_grid(|z| target.log_density(z), &grid(11)).unwrap_err();
         assert!(matches!(refused, NoFit::Coarse(error) if error > 0.01));
         assert!(refused.to_string().contains("take more points"));
@@ -107,7 +109,7 @@ fn bad_targets_are_refused() {
     );
     assert!(matches!(refused, Err(NoFit::Start(_))));
     // A component of weight 0 does not count.
-    let with = Mixture::new(&[1.0, 0.0], &[0.0, 3.0], &[1.0, 1.0]).unwrap();
+    let with = UnivariateMixture::new(&[1.0, 0.0], &[0.0, 3.0], &[1.0, 1.0]).unwrap();
     let fit = reverse_fit(
         |z| with.log_density(z),
         Shape::Full,
@@ -120,11 +122,11 @@ fn bad_targets_are_refused() {
         "{fit:?}"
     );
     for bad in [
-        Mixture::new(&[], &[], &[]),
-        Mixture::new(&[0.5, 0.6], &[0.0, 1.0], &[1.0, 1.0]),
-        Mixture::new(&[1.5, -0.5], &[0.0, 1.0], &[1.0, 1.0]),
-        Mixture::new(&[1.0], &[f64::NAN], &[1.0]),
-        Mixture::new(&[1.0], &[0.0], &[0.0]),
+        UnivariateMixture::new(&[], &[], &[]),
+        UnivariateMixture::new(&[0.5, 0.6], &[0.0, 1.0], &[1.0, 1.0]),
+        UnivariateMixture::new(&[1.5, -0.5], &[0.0, 1.0], &[1.0, 1.0]),
+        UnivariateMixture::new(&[1.0], &[f64::NAN], &[1.0]),
+        UnivariateMixture::new(&[1.0], &[0.0], &[0.0]),
     ] {
         assert!(bad.unwrap_err().to_string().contains("expected"));
     }

@@ -1,6 +1,6 @@
 //! Impossible components, collapsing ones, starts, and data without a maximum.
 
-use elbo::variational::{Covariances, Mixture, MixtureError, Stopping, em};
+use elbo::variational::{Covariances, GaussianMixture, MixtureError, Stopping, em};
 use ndarray::{Array2, Array3, Axis, arr1, arr2};
 
 use super::{draws, mixture, sampled};
@@ -19,7 +19,7 @@ fn keeps_an_impossible_component_out() {
     let mut covariances = two.covariances.select(Axis(0), &[0, 0, 1]);
     // It has no density, and needs none.
     covariances.index_axis_mut(Axis(0), 1).fill(0.0);
-    let three = Mixture {
+    let three = GaussianMixture {
         weights,
         means,
         covariances,
@@ -45,7 +45,7 @@ fn keeps_an_impossible_component_out() {
 #[test]
 fn with_diagonal_covariances_from_a_start_with_full_ones() {
     let mut rng = rng(158);
-    let narrow = Mixture {
+    let narrow = GaussianMixture {
         weights: arr1(&[0.5, 0.5]),
         means: arr2(&[[-3.0, 0.0], [3.0, 0.0]]),
         covariances: Array3::from_shape_fn((2, 2, 2), |(_, i, j)| if i == j { 1.0 } else { 0.99 }),
@@ -54,7 +54,7 @@ fn with_diagonal_covariances_from_a_start_with_full_ones() {
     let full = em(data.view(), narrow, Covariances::Full, Stopping::default()).unwrap();
     assert!(full.converged);
     let start = full.mixture;
-    let from = |start: &Mixture| {
+    let from = |start: &GaussianMixture| {
         let kind = Covariances::Diagonal;
         em(data.view(), start.clone(), kind, Stopping::default()).unwrap()
     };
@@ -82,12 +82,13 @@ fn starts_at_different_data() {
     let data = Array2::from_shape_fn((30, 1), |(i, _)| (i % 4) as f64);
     for seed in 0..50 {
         let mut rng = rng(seed);
-        let start = Mixture::start(data.view(), 4, Covariances::Full, &mut rng).unwrap();
+        let start = GaussianMixture::start(data.view(), 4, Covariances::Full, &mut rng).unwrap();
         let mut means: Vec<f64> = start.means.iter().copied().collect();
         means.sort_by(f64::total_cmp);
         assert_eq!(means, [0.0, 1.0, 2.0, 3.0]);
         for components in [0, 5] {
-            let refused = Mixture::start(data.view(), components, Covariances::Full, &mut rng);
+            let refused =
+                GaussianMixture::start(data.view(), components, Covariances::Full, &mut rng);
             assert!(matches!(
                 refused.unwrap_err(),
                 MixtureError::Components { components: found, .. } if found == components
@@ -98,12 +99,12 @@ fn starts_at_different_data() {
 
 #[test]
 fn refuses_what_has_no_maximum() {
-    let normal = |weights: &[f64], means: &[f64], variances: &[f64]| Mixture {
+    let normal = |weights: &[f64], means: &[f64], variances: &[f64]| GaussianMixture {
         weights: arr1(weights),
         means: Array2::from_shape_vec((means.len(), 1), means.to_vec()).unwrap(),
         covariances: Array3::from_shape_vec((means.len(), 1, 1), variances.to_vec()).unwrap(),
     };
-    let fit = |data: &[f64], start: Mixture| {
+    let fit = |data: &[f64], start: GaussianMixture| {
         let data = Array2::from_shape_vec((data.len(), 1), data.to_vec()).unwrap();
         em(data.view(), start, Covariances::Full, Stopping::default())
     };
@@ -134,7 +135,7 @@ fn refuses_what_has_no_maximum() {
     // Data on a line have no density in the plane, but diagonal covariances do.
     let line = Array2::from_shape_fn((9, 2), |(i, j)| (i as f64) * (1.0 + j as f64));
     let mut rng = rng(157);
-    let start = Mixture::start(line.view(), 1, Covariances::Diagonal, &mut rng).unwrap();
+    let start = GaussianMixture::start(line.view(), 1, Covariances::Diagonal, &mut rng).unwrap();
     let flat = em(
         line.view(),
         start.clone(),

@@ -2,7 +2,7 @@
 
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
-use elbo::variational::{Covariances, Mixture, Stopping, em};
+use elbo::variational::{Covariances, GaussianMixture, Stopping, em};
 use ndarray::{Array2, Axis};
 
 use super::{mixture, sampled};
@@ -111,7 +111,7 @@ fn gradients() {
         let start = mixture(&mut rng, k, d, Covariances::Diagonal);
         let data = sampled(&mut rng, k, d, Covariances::Diagonal, 15);
         let q = start.responsibilities(data.view()).unwrap();
-        let inputs = |m: &Mixture| {
+        let inputs = |m: &GaussianMixture| {
             let log_variance =
                 Array2::from_shape_fn((k, d), |(j, i)| m.covariances[[j, i, i]].ln());
             [
