@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::shared::{elbo, files, refused, small_data, stdout};
 
-/// A run of some length: 400 epochs of 4 steps.
-const EPOCHS: &str = "400";
+/// A run of some length: 100 epochs of 4 steps.
+const EPOCHS: &str = "100";
 
 fn arguments<'a>(data: &'a Path, out: &'a Path) -> Vec<&'a str> {
     let (data, out) = (data.to_str().unwrap(), out.to_str().unwrap());
