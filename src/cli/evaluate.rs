@@ -13,8 +13,8 @@ use clap::Args;
 use ndarray::{Array1, Array2, ArrayView2};
 
 use super::models::DataCommand;
-use super::options::{Data, positive};
-use super::progress::{Progress, say};
+use super::options::{Data, positive, seed};
+use super::progress::{Progress, say, warn};
 use super::views::{self, SavedVae};
 
 /// The ELBO and the importance-weighted log-likelihood of a saved model
@@ -58,7 +58,7 @@ pub struct Evaluate {
     binarise: Option<Binarisation>,
 
     /// Determines the noise
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
 }
 
@@ -78,6 +78,16 @@ impl Evaluate {
         let data = as_trained.with(&self.data, self.binarise).load()?;
         model.configuration.accepts(&data)?;
         let (images, parameters) = (&data.test, &model.parameters);
+        for (option, asked) in [("--images", self.images), ("--codes", self.codes)] {
+            // The defaults are meant as "at most".
+            let default = [500, 1000].contains(&asked);
+            if asked > count(images) && !default {
+                warn(&format!(
+                    "{option} {asked}: the test set has {} images, which are taken",
+                    count(images)
+                ));
+            }
+        }
         let mut rng = stream(self.seed, "evaluate", 0);
         let metrics = evaluate(&model.model, parameters, images, &mut rng);
         say(&format!(
@@ -87,7 +97,9 @@ impl Evaluate {
         ))?;
         let term = |name| metrics.term(name).unwrap_or(f64::NAN);
         let bound = term("reconstruction") - term("kl");
-        say(&format!("  ELBO            {bound:10.3}"))?;
+        say(&format!(
+            "  ELBO            {bound:10.3}  (one z for each image, drawn anew: not the report's)"
+        ))?;
         say(&format!(
             "  reconstruction  {:10.3}",
             term("reconstruction")

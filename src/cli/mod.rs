@@ -43,7 +43,7 @@ struct Cli {
     command: Command,
 
     /// Threads to compute on [default: one for each core]; the results are the same bits on any number
-    #[arg(long, value_name = "N", global = true, value_parser = options::positive)]
+    #[arg(long, value_name = "N", global = true, value_parser = options::threads, allow_negative_numbers = true)]
     threads: Option<usize>,
 }
 
@@ -76,7 +76,7 @@ pub fn run_with(
     models: &[Entry],
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<ExitCode> {
-    let (arguments, named) = with_model(models, arguments.into_iter().collect());
+    let (arguments, named) = with_model(models, arguments.into_iter().collect())?;
     let matches = command(models).get_matches_from(arguments);
     // This thread is one of them: handing work to others while it sleeps would wake two threads for every loop.
     rayon::ThreadPoolBuilder::new()
@@ -92,7 +92,7 @@ pub fn run_with(
 /// # Errors
 /// As [`run`], and if the arguments are not understood.
 pub fn run_on(models: &[Entry], arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
-    let (arguments, named) = with_model(models, arguments.into_iter().collect());
+    let (arguments, named) = with_model(models, arguments.into_iter().collect())?;
     let matches = command(models).try_get_matches_from(arguments)?;
     execute(models, &matches, named)
 }
@@ -140,17 +140,24 @@ fn command(models: &[Entry]) -> clap::Command {
 }
 
 /// `elbo train --epochs 3` is `elbo train vae --epochs 3`. Was a model named?
-fn with_model(models: &[Entry], mut arguments: Vec<OsString>) -> (Vec<OsString>, bool) {
+///
+/// # Errors
+/// If something else stands where a model is named.
+fn with_model(models: &[Entry], mut arguments: Vec<OsString>) -> Result<(Vec<OsString>, bool)> {
     let Some(train) = position_of_train(&arguments) else {
-        return (arguments, true);
+        return Ok((arguments, true));
     };
-    let next = arguments.get(train + 1).and_then(|word| word.to_str());
-    // Any other word is a mistyped model, which clap explains.
-    if next.is_none_or(|word| word.starts_with('-')) {
-        arguments.insert(train + 1, models[0].name.into());
-        return (arguments, false);
+    let next = arguments.get(train + 1).map(|word| word.to_string_lossy());
+    match next {
+        Some(word) if !word.starts_with('-') => {
+            entry(models, &word).context("elbo train")?;
+            Ok((arguments, true))
+        }
+        _ => {
+            arguments.insert(train + 1, models[0].name.into());
+            Ok((arguments, false))
+        }
     }
-    (arguments, true)
 }
 
 /// Where the command `train` stands, if it is the command.
@@ -232,10 +239,13 @@ mod tests {
                 false,
             ),
             ("elbo train vae --beta 2", "elbo train vae --beta 2", true),
-            ("elbo train vea", "elbo train vea", true),
             ("elbo sample train", "elbo sample train", true),
         ] {
-            assert_eq!(with_model(MODELS, words(typed)), (words(meant), named));
+            assert_eq!(
+                with_model(MODELS, words(typed)).unwrap(),
+                (words(meant), named)
+            );
         }
+        assert!(with_model(MODELS, words("elbo train vea")).is_err());
     }
 }

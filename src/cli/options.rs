@@ -1,6 +1,6 @@
 //! Options that several commands share, and how their values are read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::data::{Dataset, OpenOptions};
 use anyhow::{Result, ensure};
@@ -35,6 +35,11 @@ impl Data {
             Some(_) => self.clone(),
             None => others.clone(),
         }
+    }
+
+    /// Where they are, if they are not the embedded ones.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// Reads them.
@@ -90,6 +95,34 @@ pub fn quoted(word: &str) -> String {
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
+}
+
+/// A seed: any whole number that is not negative.
+pub fn seed(text: &str) -> Result<u64> {
+    text.parse()
+        .map_err(|_| anyhow::anyhow!("expected a whole number from 0 to {}", u64::MAX))
+}
+
+/// A number of threads that a machine can have.
+pub fn threads(text: &str) -> Result<usize> {
+    const MOST: usize = 1024;
+    let number = positive(text)?;
+    ensure!(number <= MOST, "expected a whole number from 1 to {MOST}");
+    Ok(number)
+}
+
+/// Refuses names of pictures that promise another format.
+///
+/// # Errors
+/// If the name does not end in `.png`.
+pub fn ensure_png(path: &Path) -> Result<()> {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ensure!(
+        ending.is_some_and(|ending| ending.eq_ignore_ascii_case("png")),
+        "cannot write {}: expected a name that ends in .png, the format of the picture",
+        path.display()
+    );
+    Ok(())
 }
 
 /// A whole number from 1 up.

@@ -110,6 +110,22 @@ pub fn ensure_distinct<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Resu
     Ok(())
 }
 
+/// Refuses a file of the data that are read, alone or in their folder.
+pub fn ensure_not_data(out: &Path, data: Option<&Path>) -> Result<()> {
+    let (Some(data), Ok(out_resolved)) = (data, fs::canonicalize(out)) else {
+        // Nothing is there yet that could be lost.
+        return Ok(());
+    };
+    let inside = fs::canonicalize(data).is_ok_and(|data| out_resolved.starts_with(data));
+    ensure!(
+        !inside,
+        "cannot write {}: it is a file of the data in {}",
+        out.display(),
+        data.display()
+    );
+    Ok(())
+}
+
 /// Creates a folder (and those above it) unless it is there, and makes sure that files can be written in it: better to
 /// learn it now than after an hour of training.
 pub fn create_folder(path: &Path) -> Result<()> {

@@ -7,9 +7,9 @@ use anyhow::Result;
 use clap::Args;
 
 use super::models::{DataCommand, file_of};
-use super::options::{Data, Layout, positive};
-use super::output::{ensure_distinct, write_atomically};
-use super::progress::say;
+use super::options::{Data, Layout, ensure_png, positive};
+use super::output::{ensure_distinct, ensure_not_data, write_atomically};
+use super::progress::{say, warn};
 use super::views::{self, SavedVae};
 
 /// Put images of the test set above their reconstructions
@@ -44,10 +44,16 @@ impl Reconstruct {
     /// Writes the picture of a VAE.
     pub fn vae(&self, model: &SavedVae) -> Result<()> {
         ensure_distinct([&file_of(&self.model), &self.out])?;
+        ensure_png(&self.out)?;
         let as_trained = &model.configuration.data;
-        let data = as_trained.with(&self.data, self.binarise).load()?;
+        let chosen = as_trained.with(&self.data, self.binarise);
+        ensure_not_data(&self.out, chosen.path())?;
+        let data = chosen.load()?;
         model.configuration.accepts(&data)?;
         let there = Source::<f32>::len(&data.test);
+        if self.count > there {
+            warn(&format!("the test set has {there} images: all are shown"));
+        }
         let shown: Vec<usize> = (0..there.min(self.count)).collect();
         let x = views::batch(&data.test, &shown, model.configuration.settings.seed);
         let again = views::decode(model, views::encode(model, x.view()).view());

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::models::file_of;
-use super::options::{Layout, positive};
+use super::options::{Layout, ensure_png, positive, seed};
 use super::output::{Prepared, ensure_distinct, prepare};
 use super::picture::check_count;
 use super::progress::say;
@@ -34,7 +34,7 @@ pub struct Sample {
     layout: Layout,
 
     /// Determines the latents
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
     seed: u64,
 
     /// Also write the latents `z` and the means `mean` as a safetensors file, to compare with another
@@ -49,6 +49,7 @@ impl Sample {
         let source = file_of(&self.model);
         let files = [Some(&source), Some(&self.out), self.arrays.as_ref()];
         ensure_distinct(files.into_iter().flatten())?;
+        ensure_png(&self.out)?;
         let shape = model.configuration.shape;
         check_count(self.count, (shape.height, shape.width))?;
         let z = views::prior(model, self.count, self.seed);

@@ -13,7 +13,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use super::interrupt::Interrupt;
 use super::models::{Configuration, DataCommand, FORMAT, LoadedData, ModelCommand, Training};
-use super::options::{positive, positive_real, quoted};
+use super::options::{positive, positive_real, quoted, seed};
 use super::output::Created;
 use super::progress::{say, spoken};
 use crate::data::Source;
@@ -49,6 +49,7 @@ struct Options {
         long,
         value_name = "N",
         default_value = "1",
+        value_parser = seed,
         allow_negative_numbers = true
     )]
     seed: u64,

@@ -8,7 +8,7 @@ use crate::cli::shared::{elbo, refused, small_data, stdout, trained};
 
 #[test]
 fn mistyped_arguments_are_explained() {
-    let wrong: [(&[&str], &str); 9] = [
+    let wrong: [(&[&str], &str); 15] = [
         (&["train", "--rate", "-1"], "a number greater than 0"),
         (&["train", "--epochs", "-1"], "a whole number from 1 up"),
         (&["train", "--epoch", "3"], "--epochs"),
@@ -18,6 +18,12 @@ fn mistyped_arguments_are_explained() {
         (&["train", "--binarise", "maybe"], "stochastic"),
         (&["train", "--activation", "gelu"], "softplus"),
         (&["train", "--hidden", "400,,3"], "a whole number from 1 up"),
+        (&["train", "--seed", "-1"], "a whole number from 0 to"),
+        (&["sample", "--seed", "-1"], "a whole number from 0 to"),
+        (&["train", "--beta", "-1"], "a number from 0 to 1e6"),
+        (&["train", "--beta", "NaN"], "a number from 0 to 1e6"),
+        (&["train", "--patience", "0"], "a whole number from 1 up"),
+        (&["train", "--threads", "100000000"], "from 1 to 1024"),
     ];
     for (arguments, explanation) in wrong {
         let output = elbo(arguments);
@@ -48,6 +54,18 @@ fn options_without_effect_or_sense_are_refused() {
         assert!(stderr.contains("from 1e-6 to 1e6"), "{stderr}");
     }
     assert!(!Path::new(results).exists());
+    let message = refused(&["train", "vea"]);
+    assert!(
+        message.contains("expected a model (vae") && message.contains("`vea`"),
+        "{message}"
+    );
+    let data = small_data();
+    let (_out, model) = trained(&data);
+    let model = model.to_str().unwrap();
+    for command in ["sample", "reconstruct"] {
+        let message = refused(&[command, model, "--out", "sheet.jpg"]);
+        assert!(message.contains("ends in .png"), "{message}");
+    }
 }
 
 #[test]
@@ -108,4 +126,23 @@ fn sizes_that_no_machine_holds_are_refused_before_the_work() {
 fn a_line_break_in_a_path_is_no_line_break_in_the_message() {
     let message = refused(&["sample", "/no/such\nmodel"]);
     assert!(message.contains("/no/such\\nmodel"), "{message}");
+}
+
+#[test]
+fn the_models_are_listed_and_what_shells_and_manuals_want_is_written() {
+    let output = elbo(&["models"]);
+    assert!(stdout(&output).contains("vae") && stdout(&output).contains("vae-elbo"));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = stdout(&elbo(&["completions", shell]));
+        assert!(
+            script.contains("--keep-best") || script.contains("keep-best"),
+            "{shell}"
+        );
+    }
+    let folder = TempDir::new().unwrap();
+    let pages = folder.path().join("man");
+    let output = elbo(&["man", pages.to_str().unwrap()]);
+    assert!(stdout(&output).contains("pages in"));
+    let page = std::fs::read_to_string(pages.join("elbo-train-vae.1")).unwrap();
+    assert!(page.contains("warm\\-up") && page.contains("patience"));
 }

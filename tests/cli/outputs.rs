@@ -61,6 +61,24 @@ fn no_output_replaces_the_model_or_another_output() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn no_output_replaces_the_data() {
+    let data = small_data();
+    let (_out, model) = trained(&data);
+    let picture = data.path().join("mine.png");
+    fs::write(&picture, "mine").unwrap();
+    let [model, folder, file] =
+        [model.as_path(), data.path(), &picture].map(|path| path.to_str().unwrap());
+    for chosen in [&["--data", folder][..], &[]] {
+        let message = refused(&[&["reconstruct", model, "--out", file], chosen].concat());
+        assert!(
+            message.contains("mine.png") && message.contains("the data"),
+            "{message}"
+        );
+    }
+    assert_eq!(fs::read(&picture).unwrap(), b"mine");
+}
+
+#[test]
 fn a_full_disk_under_stdout_is_an_error_and_a_closed_pipe_is_not() {
     let data = small_data();
     let (out, _) = trained(&data);

@@ -1,5 +1,7 @@
 //! Images as the data of a model.
 
+use std::path::Path;
+
 use anyhow::{Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -31,6 +33,11 @@ impl ImageData {
             data: data.or(&self.data),
             binarise: binarise.unwrap_or(self.binarise),
         }
+    }
+
+    /// Where they are, if they are not the embedded ones.
+    pub fn path(&self) -> Option<&Path> {
+        self.data.path()
     }
 }
 

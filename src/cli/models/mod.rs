@@ -219,10 +219,7 @@ impl Entry {
 pub fn entry<'a>(models: &'a [Entry], name: &str) -> Result<&'a Entry> {
     let Some(entry) = models.iter().find(|entry| entry.name == name) else {
         let names: Vec<&str> = models.iter().map(|entry| entry.name).collect();
-        bail!(
-            "expected one of the models {}, found a model `{name}`",
-            names.join(", ")
-        );
+        bail!("expected a model ({}), found `{name}`", names.join(", "));
     };
     Ok(entry)
 }
