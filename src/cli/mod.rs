@@ -1,6 +1,5 @@
 //! The command line.
 
-mod evaluate;
 mod figures;
 mod interrupt;
 pub mod models;
@@ -9,12 +8,11 @@ mod output;
 mod picture;
 mod plot;
 mod progress;
-mod reconstruct;
+pub mod registry;
 pub mod report;
-mod sample;
+mod requests;
 mod shell;
 mod train;
-mod views;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -23,7 +21,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use models::{Entry, MODELS, ModelFile, entry};
+use models::ModelFile;
+use registry::{Entry, MODELS, entry};
+use requests::{Evaluate, Reconstruct, Sample};
 
 /// Autoencoders and variational autoencoders from scratch: train one, evaluate it, look at it.
 #[derive(Parser, Debug)]
@@ -52,9 +52,9 @@ struct Cli {
 enum Command {
     /// List the models that can be trained
     Models,
-    Evaluate(evaluate::Evaluate),
-    Sample(sample::Sample),
-    Reconstruct(reconstruct::Reconstruct),
+    Evaluate(Evaluate),
+    Sample(Sample),
+    Reconstruct(Reconstruct),
     Figures(figures::Figures),
     Completions(shell::Completions),
     Man(shell::Man),

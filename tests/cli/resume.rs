@@ -96,7 +96,9 @@ fn a_run_that_is_killed_at_any_moment_goes_on_to_the_same_bits() {
             let child = match checkpoint.exists() {
                 true => {
                     resumed += 1;
-                    start(&["train", "--resume", "--out", out.path().to_str().unwrap()])
+                    let (out, threads) = (out.path().to_str().unwrap(), resumed % 3 + 1);
+                    let threads = threads.to_string();
+                    start(&["train", "--resume", "--out", out, "--threads", &threads])
                 }
                 false => start(&arguments(data.path(), out.path())),
             };
@@ -246,4 +248,64 @@ fn training_stops_early_when_asked_to() {
     resume(out.path());
     let again = fs::read_to_string(out.path().join("metrics.csv")).unwrap();
     assert_eq!(metrics, again);
+}
+
+/// No file may grow beyond so many blocks of 512 bytes: a disk that is full after so much.
+fn with_limit(blocks: u32, arguments: &[&str]) -> Output {
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+    Command::new("sh")
+        .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_elbo")])
+        .args(arguments)
+        .output()
+        .expect("a shell")
+}
+
+#[test]
+fn a_second_run_that_finds_the_disk_full_leaves_the_results_of_the_first() {
+    let data = small_data();
+    let out = TempDir::new().unwrap();
+    let (data, folder) = (data.path().to_str().unwrap(), out.path().to_str().unwrap());
+    let run = |seed| -> Vec<&str> {
+        let model = [
+            "--hidden", "16", "--latent", "2", "--epochs", "2", "--batch", "25",
+        ];
+        [
+            &["train", "--data", data, "--out", folder, "--seed", seed][..],
+            &model,
+        ]
+        .concat()
+    };
+    assert!(elbo(&run("1")).status.success());
+    let results = || -> Vec<(String, Vec<u8>)> {
+        let files = files(out.path()).into_iter();
+        files
+            .filter(|(name, _)| name != "checkpoint.safetensors")
+            .collect()
+    };
+    let first = results();
+    let sizes = first.iter().map(|(_, bytes)| bytes.len() as u32 / 512);
+    // Just too little for each of the files, and for the checkpoint.
+    let mut limits: Vec<u32> = sizes.chain([0, 1, 8, 40]).collect();
+    limits.sort_unstable();
+    limits.dedup();
+    let mut refusals = 0;
+    for blocks in limits {
+        let output = with_limit(blocks, &run("2"));
+        if output.status.success() {
+            assert!(results() != first, "the second run's own");
+            break;
+        }
+        refusals += 1;
+        let said = String::from_utf8(output.stderr).unwrap();
+        let errors: Vec<&str> = (said.lines())
+            .filter(|line| !line.starts_with("warning: "))
+            .collect();
+        assert_eq!(errors.len(), 1, "{blocks}: {said}");
+        assert!(errors[0].starts_with("error: cannot write"), "{said}");
+        assert!(
+            results() == first,
+            "{blocks} blocks: results of two runs, or none"
+        );
+    }
+    assert!(refusals >= 4, "{refusals}");
 }

@@ -2,9 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use elbo::cli::models::{
-    Entry, ImageData, ImageShape, LoadedData, MODELS, ModelCommand, Saved, Training,
-};
+use elbo::cli::models::{ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training};
+use elbo::cli::registry::{Entry, MODELS};
 use elbo::cli::report::{Content, Figure};
 use elbo::nn::{
     Activation, Batch, Bound, Dense, Initialisation, Model, Objective, ParameterId, Parameters,

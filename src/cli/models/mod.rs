@@ -1,20 +1,18 @@
-//! The models at the command line: one file each, and one line in [`MODELS`].
+//! The models at the command line, each in a place of its own; [`registry`](super::registry) lists them.
 
 mod images;
 mod saved;
 mod vae;
 
 use std::fmt;
-use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use clap::{ArgMatches, Args, Command};
+use clap::Args;
 use rand::rngs::StdRng;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::report::Figure;
-use super::{evaluate::Evaluate, reconstruct::Reconstruct, sample::Sample, train};
+use super::requests::{Evaluate, Reconstruct, Sample};
 use crate::data::Source;
 use crate::nn::{Model, Parameters};
 use crate::train::{EpochMetrics, Metrics, Settings};
@@ -22,9 +20,6 @@ use crate::train::{EpochMetrics, Metrics, Settings};
 pub use images::{ImageData, ImageShape};
 pub use saved::{Configuration, FILE, FORMAT, Header, ModelFile, Saved, file_of, header};
 pub use vae::VaeCommand;
-
-/// Every model that the command line knows, in the order of the notes. The first is what `elbo train` trains.
-pub const MODELS: &[Entry] = &[Entry::of::<VaeCommand>()];
 
 /// A model at the command line: its options (by deriving [`Args`]), what they build, and what a person gets to see.
 pub trait ModelCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned {
@@ -170,56 +165,4 @@ impl Training<'_> {
     pub fn steps(&self) -> usize {
         self.data.div_ceil(self.settings.batch)
     }
-}
-
-/// What the command line does with a model.
-#[derive(Clone, Copy)]
-pub struct Entry {
-    /// What is typed after `elbo train`.
-    pub name: &'static str,
-    /// What it is, in a line.
-    pub about: &'static str,
-    /// The sections of the notes that derive it.
-    pub sections: &'static [&'static str],
-    /// `elbo train NAME` with its options.
-    pub command: fn() -> Command,
-    /// Trains a new one.
-    pub train: fn(&ArgMatches) -> Result<ExitCode>,
-    /// Goes on with the run in a folder; to so many epochs, if that is said.
-    pub resume: fn(&Path, Option<usize>) -> Result<ExitCode>,
-    /// Evaluates the model in a file.
-    pub evaluate: fn(&ModelFile, &Evaluate) -> Result<()>,
-    /// Samples from it.
-    pub sample: fn(&ModelFile, &Sample) -> Result<()>,
-    /// Reconstructs with it.
-    pub reconstruct: fn(&ModelFile, &Reconstruct) -> Result<()>,
-}
-
-impl Entry {
-    /// The entry of a model.
-    pub const fn of<M: ModelCommand>() -> Self {
-        Self {
-            name: M::NAME,
-            about: M::ABOUT,
-            sections: M::SECTIONS,
-            command: train::command::<M>,
-            train: train::start::<M>,
-            resume: train::resume::<M>,
-            evaluate: |file, options| M::evaluate(file.model()?, options),
-            sample: |file, options| M::sample(file.model()?, options),
-            reconstruct: |file, options| M::reconstruct(file.model()?, options),
-        }
-    }
-}
-
-/// The model of this name.
-///
-/// # Errors
-/// If there is none.
-pub fn entry<'a>(models: &'a [Entry], name: &str) -> Result<&'a Entry> {
-    let Some(entry) = models.iter().find(|entry| entry.name == name) else {
-        let names: Vec<&str> = models.iter().map(|entry| entry.name).collect();
-        bail!("expected a model ({}), found `{name}`", names.join(", "));
-    };
-    Ok(entry)
 }

@@ -1,66 +1,18 @@
-//! `elbo evaluate`.
+//! `elbo evaluate` of a VAE.
 
-use std::path::PathBuf;
+use anyhow::Result;
+use ndarray::{Array1, Array2, ArrayView2};
 
+use super::views::{self, SavedVae};
 use crate::autodiff::Tape;
-use crate::data::{Binarisation, Pixels, Source};
+use crate::cli::models::DataCommand;
+use crate::cli::progress::{Progress, say, warn};
+use crate::cli::requests::Evaluate;
+use crate::data::{Pixels, Source};
 use crate::distributions::Estimate;
 use crate::distributions::noise::{standard_normal, stream};
 use crate::train::evaluate;
 use crate::vae::{Activity, Codes, Elbo, Evidence, Refinement, Surgery, unit_divergences};
-use anyhow::Result;
-use clap::Args;
-use ndarray::{Array1, Array2, ArrayView2};
-
-use super::models::DataCommand;
-use super::options::{Data, positive, seed};
-use super::progress::{Progress, say, warn};
-use super::views::{self, SavedVae};
-
-/// The ELBO and the importance-weighted log-likelihood of a saved model
-///
-/// log p(x) is estimated with K samples from q(z|x), weighted: log (1/K) Σ p(x,z)/q(z|x). In expectation it lies
-/// between the ELBO (K = 1) and log p(x), and rises with K. The gap log p(x) - ELBO is paired: both for the same images,
-/// pixel by pixel.
-///
-/// Of the codes q(z|x) of the test images it tells how many units are active (Var_x E[z_u|x] > 0.01), each unit's KL,
-/// and what the mean KL is made of: KL(q̄ ‖ p) of the mixture q̄ of all codes, and I(n; z), what a code tells of the index
-/// of its image, at most the logarithm of their number. From a part of the images KL(q̄ ‖ p) is too high and I(n; z) too
-/// low, on average by the same amount.
-#[derive(Args, Debug)]
-pub struct Evaluate {
-    /// The folder of a training run, or its model.safetensors
-    #[arg(value_name = "MODEL", default_value = "runs/vae")]
-    pub model: PathBuf,
-
-    #[command(flatten)]
-    data: Data,
-
-    /// K, the samples for each image; 5000 is customary for published figures
-    #[arg(long, value_name = "K", default_value = "500", value_parser = positive)]
-    samples: usize,
-
-    /// How many test images the importance-weighted estimate takes (the ELBO takes them all)
-    #[arg(long, value_name = "N", default_value = "500", value_parser = positive)]
-    images: usize,
-
-    /// How many codes the aggregate posterior q̄ is made of
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = positive)]
-    codes: usize,
-
-    /// Search the best q of each image by itself for so many steps, and tell what the encoder loses against it: the
-    /// amortisation gap (0: no search)
-    #[arg(long, value_name = "STEPS", default_value = "0")]
-    refine: usize,
-
-    /// Another binarisation than the one in training: none, threshold or stochastic
-    #[arg(long, value_name = "HOW")]
-    binarise: Option<Binarisation>,
-
-    /// Determines the noise
-    #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
-    seed: u64,
-}
 
 /// Images that are evaluated at once.
 const BATCH: usize = 100;

@@ -1,47 +1,15 @@
-//! `elbo sample`.
+//! `elbo sample` of a VAE.
 
-use std::path::PathBuf;
-
-use crate::nn::{Parameters, checkpoint};
 use anyhow::Result;
-use clap::Args;
 
-use super::models::file_of;
-use super::options::{Layout, ensure_png, positive, seed};
-use super::output::{Prepared, ensure_distinct, prepare};
-use super::picture::check_count;
-use super::progress::say;
 use super::views::{self, SavedVae};
-
-/// Decode latents drawn from the prior into a picture
-///
-/// Each tile is the decoder's mean E[x|z] for z ~ N(0, I), not a sample of pixels.
-#[derive(Args, Debug)]
-pub struct Sample {
-    /// The folder of a training run, or its model.safetensors
-    #[arg(value_name = "MODEL", default_value = "runs/vae")]
-    pub model: PathBuf,
-
-    /// Where the picture goes
-    #[arg(long, value_name = "FILE", default_value = "samples.png")]
-    out: PathBuf,
-
-    /// How many
-    #[arg(long, value_name = "N", default_value = "120", value_parser = positive, allow_negative_numbers = true)]
-    count: usize,
-
-    #[command(flatten)]
-    layout: Layout,
-
-    /// Determines the latents
-    #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
-    seed: u64,
-
-    /// Also write the latents `z` and the means `mean` as a safetensors file, to compare with another
-    /// implementation of the decoder
-    #[arg(long, value_name = "FILE")]
-    arrays: Option<PathBuf>,
-}
+use crate::cli::models::file_of;
+use crate::cli::options::ensure_png;
+use crate::cli::output::{Prepared, ensure_distinct, prepare};
+use crate::cli::picture::check_count;
+use crate::cli::progress::say;
+use crate::cli::requests::Sample;
+use crate::nn::{Parameters, checkpoint};
 
 impl Sample {
     /// Writes the picture of a VAE.

@@ -6,8 +6,9 @@ use crate::distributions::noise::{standard_normal, stream};
 use anyhow::Result;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, concatenate};
 
-use super::models::{Saved, VaeCommand};
-use super::picture::Tiles;
+use super::VaeCommand;
+use crate::cli::models::Saved;
+use crate::cli::picture::Tiles;
 
 /// A trained VAE.
 pub type SavedVae = Saved<VaeCommand>;

@@ -1,5 +1,10 @@
 //! The VAE at the command line.
 
+mod evaluate;
+mod reconstruct;
+mod sample;
+mod views;
+
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use rand::rngs::StdRng;
@@ -7,13 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::images::MAX_WIDTH;
 use super::{ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training};
-use crate::cli::evaluate::Evaluate;
 use crate::cli::options::{positive, positive_real};
 use crate::cli::plot::{self, latent_scatter, training_curve};
-use crate::cli::reconstruct::Reconstruct;
 use crate::cli::report::Figure;
-use crate::cli::sample::Sample;
-use crate::cli::views;
+use crate::cli::requests::{Evaluate, Reconstruct, Sample};
 use crate::nn::{Activation, Parameters, Schedule};
 use crate::train::{EpochMetrics, Metrics, Settings};
 use crate::vae::{Architecture, Divergence, Likelihood, Vae};

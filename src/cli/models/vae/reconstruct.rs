@@ -1,44 +1,14 @@
-//! `elbo reconstruct`.
+//! `elbo reconstruct` with a VAE.
 
-use std::path::PathBuf;
-
-use crate::data::{Binarisation, Source};
 use anyhow::Result;
-use clap::Args;
 
-use super::models::{DataCommand, file_of};
-use super::options::{Data, Layout, ensure_png, positive};
-use super::output::{ensure_distinct, ensure_not_data, write_atomically};
-use super::progress::{say, warn};
 use super::views::{self, SavedVae};
-
-/// Put images of the test set above their reconstructions
-///
-/// A reconstruction is E[x|z] at z = μ(x), the mean of q(z|x).
-#[derive(Args, Debug)]
-pub struct Reconstruct {
-    /// The folder of a training run, or its model.safetensors
-    #[arg(value_name = "MODEL", default_value = "runs/vae")]
-    pub model: PathBuf,
-
-    #[command(flatten)]
-    data: Data,
-
-    /// Where the picture goes
-    #[arg(long, value_name = "FILE", default_value = "reconstructions.png")]
-    out: PathBuf,
-
-    /// How many, from the beginning of the test set
-    #[arg(long, value_name = "N", default_value = "48", value_parser = positive, allow_negative_numbers = true)]
-    count: usize,
-
-    #[command(flatten)]
-    layout: Layout,
-
-    /// Another binarisation than the one in training: none, threshold or stochastic
-    #[arg(long, value_name = "HOW")]
-    binarise: Option<Binarisation>,
-}
+use crate::cli::models::{DataCommand, file_of};
+use crate::cli::options::ensure_png;
+use crate::cli::output::{ensure_distinct, ensure_not_data, write_atomically};
+use crate::cli::progress::{say, warn};
+use crate::cli::requests::Reconstruct;
+use crate::data::Source;
 
 impl Reconstruct {
     /// Writes the picture of a VAE.

@@ -1,0 +1,111 @@
+//! What is asked of a saved model: the options of `elbo evaluate`, `elbo sample` and `elbo reconstruct`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::options::{Data, Layout, positive, seed};
+use crate::data::Binarisation;
+
+/// The ELBO and the importance-weighted log-likelihood of a saved model
+///
+/// log p(x) is estimated with K samples from q(z|x), weighted: log (1/K) Σ p(x,z)/q(z|x). In expectation it lies
+/// between the ELBO (K = 1) and log p(x), and rises with K. The gap log p(x) - ELBO is paired: both for the same images,
+/// pixel by pixel.
+///
+/// Of the codes q(z|x) of the test images it tells how many units are active (Var_x E[z_u|x] > 0.01), each unit's KL,
+/// and what the mean KL is made of: KL(q̄ ‖ p) of the mixture q̄ of all codes, and I(n; z), what a code tells of the index
+/// of its image, at most the logarithm of their number. From a part of the images KL(q̄ ‖ p) is too high and I(n; z) too
+/// low, on average by the same amount.
+#[derive(Args, Debug)]
+pub struct Evaluate {
+    /// The folder of a training run, or its model.safetensors
+    #[arg(value_name = "MODEL", default_value = "runs/vae")]
+    pub model: PathBuf,
+
+    #[command(flatten)]
+    pub data: Data,
+
+    /// K, the samples for each image; 5000 is customary for published figures
+    #[arg(long, value_name = "K", default_value = "500", value_parser = positive)]
+    pub samples: usize,
+
+    /// How many test images the importance-weighted estimate takes (the ELBO takes them all)
+    #[arg(long, value_name = "N", default_value = "500", value_parser = positive)]
+    pub images: usize,
+
+    /// How many codes the aggregate posterior q̄ is made of
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = positive)]
+    pub codes: usize,
+
+    /// Search the best q of each image by itself for so many steps, and tell what the encoder loses against it: the
+    /// amortisation gap (0: no search)
+    #[arg(long, value_name = "STEPS", default_value = "0")]
+    pub refine: usize,
+
+    /// Another binarisation than the one in training: none, threshold or stochastic
+    #[arg(long, value_name = "HOW")]
+    pub binarise: Option<Binarisation>,
+
+    /// Determines the noise
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
+    pub seed: u64,
+}
+
+/// Decode latents drawn from the prior into a picture
+///
+/// Each tile is the decoder's mean E[x|z] for z ~ N(0, I), not a sample of pixels.
+#[derive(Args, Debug)]
+pub struct Sample {
+    /// The folder of a training run, or its model.safetensors
+    #[arg(value_name = "MODEL", default_value = "runs/vae")]
+    pub model: PathBuf,
+
+    /// Where the picture goes
+    #[arg(long, value_name = "FILE", default_value = "samples.png")]
+    pub out: PathBuf,
+
+    /// How many
+    #[arg(long, value_name = "N", default_value = "120", value_parser = positive, allow_negative_numbers = true)]
+    pub count: usize,
+
+    #[command(flatten)]
+    pub layout: Layout,
+
+    /// Determines the latents
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
+    pub seed: u64,
+
+    /// Also write the latents `z` and the means `mean` as a safetensors file, to compare with another
+    /// implementation of the decoder
+    #[arg(long, value_name = "FILE")]
+    pub arrays: Option<PathBuf>,
+}
+
+/// Put images of the test set above their reconstructions
+///
+/// A reconstruction is E[x|z] at z = μ(x), the mean of q(z|x).
+#[derive(Args, Debug)]
+pub struct Reconstruct {
+    /// The folder of a training run, or its model.safetensors
+    #[arg(value_name = "MODEL", default_value = "runs/vae")]
+    pub model: PathBuf,
+
+    #[command(flatten)]
+    pub data: Data,
+
+    /// Where the picture goes
+    #[arg(long, value_name = "FILE", default_value = "reconstructions.png")]
+    pub out: PathBuf,
+
+    /// How many, from the beginning of the test set
+    #[arg(long, value_name = "N", default_value = "48", value_parser = positive, allow_negative_numbers = true)]
+    pub count: usize,
+
+    #[command(flatten)]
+    pub layout: Layout,
+
+    /// Another binarisation than the one in training: none, threshold or stochastic
+    #[arg(long, value_name = "HOW")]
+    pub binarise: Option<Binarisation>,
+}
