@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::example::{only_defect, sound, with};
 use super::page::{Section, sections};
-use super::repository::{CONTENTS, Files, text_of};
+use super::repository::{CONTENTS, Files, defects, text_of};
 
 /// The program of which each chapter is a module, and each section a module of its chapter.
 const PROGRAM: &str = "tests/derivations.rs";
@@ -199,7 +199,7 @@ fn catches_a_test_in_a_shared_file() {
         };
         let mut files = with(PROGRAM, "    mod double_it;", list);
         files.insert(path.into(), "pub fn helper() {}\n".into());
-        assert_eq!(super::repository::defects(&files), Vec::<String>::new());
+        assert_eq!(defects(&files), Vec::<String>::new());
         files.insert(path.into(), "\n#[test]\nfn lost() {}\n".into());
         only_defect(&files, &[&format!("{path}:3"), "`lost`"]);
     }
@@ -219,7 +219,7 @@ fn catches_a_file_that_is_not_compiled() {
     only_defect(&files, &[part, "no program compiles"]);
     let own = files.get_mut("tests/chapter/double_it.rs").unwrap();
     *own = own.replace("\n\n#[test]", "\n\nmod limits;\n\n#[test]");
-    assert_eq!(super::repository::defects(&files), Vec::<String>::new());
+    assert_eq!(defects(&files), Vec::<String>::new());
     // Another program is not that of the sections.
     let mut files = with(PROGRAM, "    mod double_it;\n", "");
     let other = "mod chapter {\n    mod double_it;\n}\n";
