@@ -2,8 +2,8 @@
 //!
 //! # The map
 //!
-//! One name goes through everything. A chapter of the notes, `docs/kl.md`, the module [`kl`] and the test
-//! file `tests/kl.rs` are one place seen from three sides; a section and its test share a name, so that
+//! One name goes through everything. A chapter of the notes, `docs/kl.md`, the module [`kl`] and the folder of
+//! tests `tests/kl` are one place seen from three sides; a section and the file of its tests share a name, so that
 //! `cargo test kl_gaussian_standard` runs what the section kl-gaussian-standard claims. The chapters are the
 //! documentation of their modules.
 //!

@@ -31,5 +31,5 @@ impl Dataset {
 fn labelled(mut images: &[u8], mut labels: &[u8]) -> Images {
     let path = Path::new("embedded");
     idx::decode_labelled((path, &mut images), (path, &mut labels))
-        .expect("the embedded files are whole: tests/data.rs decodes them")
+        .expect("the embedded files are whole: tests/data/embedded.rs decodes them")
 }

@@ -20,7 +20,7 @@ use super::progress::{say, spoken};
 ///
 /// Every figure is computed by the functions that the notes derive, with fixed seeds, and written as SVG: the same
 /// bytes each time. Run it in the folder of the project after changing a figure in src/cli/figures, and look at what
-/// it drew; `cargo test --test cli` fails as long as docs/figures is not what the code draws.
+/// it drew; `cargo test --test library figures` fails as long as docs/figures is not what the code draws.
 #[derive(Args, Debug)]
 pub struct Figures {
     /// The folder that the figures go to, each as NAME.svg; it is created if it is not there
