@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use elbo::cli::models::{ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training};
+use elbo::cli::models::{Column, ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training};
 use elbo::cli::registry::{Entry, MODELS};
 use elbo::cli::report::{Content, Figure};
 use elbo::nn::{
@@ -115,8 +115,13 @@ impl ModelCommand for Toy {
         format!("{:8.3}", metrics.loss)
     }
 
-    fn columns(metrics: &Metrics) -> Vec<(&'static str, f64)> {
-        vec![("error", metrics.loss)]
+    fn columns(metrics: &Metrics) -> Vec<Column> {
+        vec![Column {
+            name: "error",
+            title: "squared error",
+            value: metrics.loss,
+            unit: "per image",
+        }]
     }
 
     fn curve(epochs: &[EpochMetrics]) -> (&'static str, Figure) {

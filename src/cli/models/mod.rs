@@ -71,8 +71,8 @@ pub trait ModelCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned
     /// The means of an epoch in one line, always of the same width.
     fn line(metrics: &Metrics) -> String;
 
-    /// The columns of the table, without `train_` or `test_`, and their values.
-    fn columns(metrics: &Metrics) -> Vec<(&'static str, f64)>;
+    /// The columns of the table.
+    fn columns(metrics: &Metrics) -> Vec<Column>;
 
     /// The curve over the epochs, with the name of its file.
     fn curve(epochs: &[EpochMetrics]) -> (&'static str, Figure);
@@ -112,6 +112,18 @@ pub trait ModelCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned
     fn reconstruct(_: Saved<Self>, _: &Reconstruct) -> Result<()> {
         bail!("a model `{}` does not reconstruct", Self::NAME)
     }
+}
+
+/// A figure of an epoch.
+pub struct Column {
+    /// What the file of metrics calls it, after `train_` or `test_`.
+    pub name: &'static str,
+    /// What the report calls it.
+    pub title: &'static str,
+    /// With a sign in front if it has one.
+    pub value: f64,
+    /// What it is measured in: `nats per image`.
+    pub unit: &'static str,
 }
 
 /// Data at the command line: the options that choose them, and how they are read.

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{read, summary};
 use crate::cli::models::{
-    Configuration, FILE, FORMAT, Header, LoadedData, ModelCommand, Saved, header,
+    Column, Configuration, FILE, FORMAT, Header, LoadedData, ModelCommand, Saved, header,
 };
 use crate::cli::output::{Prepared, prepare, write_atomically};
 use crate::cli::report::{Report, Table};
@@ -234,7 +234,7 @@ fn table<M: ModelCommand>(epochs: &[EpochMetrics]) -> Table {
     let names: Vec<&str> = epochs.first().map_or(Vec::new(), |epoch| {
         M::columns(&epoch.train)
             .into_iter()
-            .map(|(name, _)| name)
+            .map(|column| column.name)
             .collect()
     });
     let header = ["train", "test"]
@@ -243,7 +243,7 @@ fn table<M: ModelCommand>(epochs: &[EpochMetrics]) -> Table {
     let row = |epoch: &EpochMetrics| {
         let sets = [&epoch.train, &epoch.test].into_iter();
         let numbers = sets.flat_map(|metrics| M::columns(metrics));
-        let numbers = numbers.map(|(_, value)| format!("{value:.4}"));
+        let numbers = numbers.map(|column| format!("{:.4}", column.value));
         std::iter::once(epoch.number.to_string())
             .chain(numbers)
             .collect()
@@ -269,7 +269,12 @@ fn results<M: ModelCommand>(run: &Run<f32>, epochs: &[EpochMetrics]) -> Vec<(Str
     };
     let of = |set: &'static str, metrics| {
         let columns = M::columns(metrics).into_iter();
-        columns.map(move |(name, value)| (format!("{set} {name}"), format!("{value:.2}")))
+        columns.map(move |column| {
+            let Column {
+                title, value, unit, ..
+            } = column;
+            (format!("{set} {title}"), format!("{value:.2} {unit}"))
+        })
     };
     of("test", &epoch.test)
         .chain(of("training", &epoch.train))

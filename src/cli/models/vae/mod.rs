@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use super::images::MAX_WIDTH;
-use super::{ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training};
+use super::{Column, ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training};
 use crate::cli::options::{positive, positive_real};
 use crate::cli::plot::{self, latent_scatter, training_curve};
 use crate::cli::report::Figure;
@@ -275,12 +275,18 @@ impl ModelCommand for VaeCommand {
         )
     }
 
-    fn columns(metrics: &Metrics) -> Vec<(&'static str, f64)> {
+    fn columns(metrics: &Metrics) -> Vec<Column> {
         let terms = terms(metrics);
+        let column = |name, title, value| Column {
+            name,
+            title,
+            value,
+            unit: "nats per image",
+        };
         vec![
-            ("elbo", terms.elbo()),
-            ("reconstruction", terms.reconstruction),
-            ("kl", terms.kl),
+            column("elbo", "ELBO", terms.elbo()),
+            column("reconstruction", "reconstruction", terms.reconstruction),
+            column("kl", "KL", terms.kl),
         ]
     }
 
