@@ -106,13 +106,11 @@ impl Svg {
 
     /// A curve through points; `dashes` as SVG has them, empty for a solid curve.
     pub fn curve(&mut self, points: &[Point], color: &str, width: f64, dashes: &str) {
-        let (path, dashes) = (
-            path(points, "L", ""),
-            match dashes {
-                "" => String::new(),
-                dashes => format!(r#" stroke-dasharray="{dashes}""#),
-            },
-        );
+        let path = path(points, "L", "");
+        let dashes = match dashes {
+            "" => String::new(),
+            dashes => format!(r#" stroke-dasharray="{dashes}""#),
+        };
         self.push(format_args!(
             r#"<path d="{path}" fill="none" stroke="{color}" stroke-width="{width}" stroke-linejoin="round"{dashes}/>"#
         ));
