@@ -1,6 +1,4 @@
-//! Ranges, ticks, and the frame that a plot is drawn in.
-
-use super::svg::{Anchor, Area, FAINT, GRID, INK, Svg};
+//! Axes: the range that is shown, linear or logarithmic, and where it has numbers.
 
 /// A stretch of the number line, never empty.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,19 +10,18 @@ pub struct Range {
 }
 
 impl Range {
+    /// From `low` to `high`.
+    pub const fn new(low: f64, high: f64) -> Self {
+        Self { low, high }
+    }
+
     /// From the smallest to the largest of `values`; nothing if there is none. Not yet fit to plot in, as it may be a
     /// single point.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        values.into_iter().fold(None, |range, value| match range {
-            None => Some(Self {
-                low: value,
-                high: value,
-            }),
-            Some(Self { low, high }) => Some(Self {
-                low: low.min(value),
-                high: high.max(value),
-            }),
-        })
+        let mut values = values.into_iter();
+        let first = values.next()?;
+        let widen = |Self { low, high }, value: f64| Self::new(low.min(value), high.max(value));
+        Some(values.fold(Self::new(first, first), widen))
     }
 
     /// The distance between the ends.
@@ -35,10 +32,7 @@ impl Range {
     /// Widened around its middle to a span of `least`, if it is narrower.
     pub fn at_least(&self, least: f64) -> Self {
         let lacking = (least - self.span()).max(0.0) / 2.0;
-        Self {
-            low: self.low - lacking,
-            high: self.high + lacking,
-        }
+        Self::new(self.low - lacking, self.high + lacking)
     }
 
     /// With room at both ends, so that no curve runs along the frame; a flat curve comes to lie in the middle.
@@ -49,10 +43,7 @@ impl Range {
         } else {
             (0.05 * size).max(1.0)
         };
-        Self {
-            low: self.low - room,
-            high: self.high + room,
-        }
+        Self::new(self.low - room, self.high + room)
     }
 
     /// Whether a value lies in it.
@@ -97,54 +88,114 @@ pub fn label(value: f64, step: f64) -> String {
     }
 }
 
-/// A plane that is mapped to a part of the picture.
-#[derive(Debug, Clone, Copy)]
-pub struct Frame {
-    /// The part of the picture.
-    pub area: Area,
-    /// What is shown from left to right.
-    pub x: Range,
-    /// What is shown from bottom to top.
-    pub y: Range,
+/// 10 with an exponent; the powers near 1 as they are.
+fn power_of_ten(exponent: f64) -> String {
+    if (-2.0..=3.0).contains(&exponent) {
+        return label(10f64.powf(exponent), 10f64.powf(exponent));
+    }
+    let raised = |c: char| match c {
+        '-' => '⁻',
+        digit => ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][digit as usize - '0' as usize],
+    };
+    let exponent: String = format!("{exponent:.0}").chars().map(raised).collect();
+    format!("10{exponent}")
 }
 
-impl Frame {
-    /// Where a point of the plane is in the picture.
-    pub fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
-        (
-            self.area.left + (x - self.x.low) / self.x.span() * self.area.width,
-            self.area.bottom() - (y - self.y.low) / self.y.span() * self.area.height,
-        )
+/// What an axis shows, and how.
+#[derive(Debug, Clone)]
+pub struct Axis {
+    pub(super) title: String,
+    pub(super) logarithmic: bool,
+    pub(super) range: Option<Range>,
+    ticks: Option<(Vec<f64>, f64)>,
+}
+
+impl Axis {
+    /// An axis with equal steps.
+    pub fn linear(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            logarithmic: false,
+            range: None,
+            ticks: None,
+        }
     }
 
-    /// Grid lines and numbers at the ticks of y, and the title above the numbers.
-    pub fn draw_y(&self, svg: &mut Svg, wanted: usize, title: &str) {
-        let (ticks, step) = ticks(self.y, wanted, 0.0);
-        for tick in ticks {
-            let (_, y) = self.place((self.x.low, tick));
-            svg.line((self.area.left, y), (self.area.right(), y), GRID);
-            svg.text(
-                (self.area.left - 8.0, y),
-                Anchor::End,
-                INK,
-                &label(tick, step),
-            );
+    /// An axis with equal factors; what is not positive is not shown.
+    pub fn log(title: impl Into<String>) -> Self {
+        Self {
+            logarithmic: true,
+            ..Self::linear(title)
         }
-        // Level, not upright: easier to read, and out of the way of numbers however long they are.
-        svg.text((16.0, self.area.top - 22.0), Anchor::Start, INK, title);
     }
 
-    /// Marks and numbers at ticks of x, below the frame, and the line that they are on.
-    pub fn draw_x(&self, svg: &mut Svg, ticks: &[f64], step: f64, title: &str) {
-        let bottom = self.area.bottom();
-        svg.line((self.area.left, bottom), (self.area.right(), bottom), FAINT);
-        for &tick in ticks {
-            let (x, _) = self.place((tick, self.y.low));
-            svg.line((x, bottom), (x, bottom + 5.0), FAINT);
-            svg.text((x, bottom + 19.0), Anchor::Middle, INK, &label(tick, step));
+    /// Shows exactly this range; by default, all of the data and some room.
+    pub fn range(self, low: f64, high: f64) -> Self {
+        assert!(low < high, "an axis from {low} to {high}");
+        Self {
+            range: Some(Range::new(low, high)),
+            ..self
         }
-        let middle = self.area.left + self.area.width / 2.0;
-        svg.text((middle, bottom + 44.0), Anchor::Middle, INK, title);
+    }
+
+    /// Has numbers at these values, with the decimals of `step`; by default, at round ones.
+    pub fn ticks(self, values: Vec<f64>, step: f64) -> Self {
+        Self {
+            ticks: Some((values, step)),
+            ..self
+        }
+    }
+
+    /// A value in the units that are even along the axis: itself or its logarithm.
+    pub fn even(&self, value: f64) -> f64 {
+        match self.logarithmic {
+            true => value.log10(),
+            false => value,
+        }
+    }
+
+    /// The value at a place in even units.
+    pub fn value(&self, even: f64) -> f64 {
+        match self.logarithmic {
+            true => 10f64.powf(even),
+            false => even,
+        }
+    }
+
+    /// What is shown, in even units: the range that was set, or that of `values`.
+    pub fn shown(&self, values: impl IntoIterator<Item = f64>) -> Range {
+        if let Some(Range { low, high }) = self.range {
+            return Range::new(self.even(low), self.even(high));
+        }
+        let values = values.into_iter().map(|value| self.even(value));
+        let range = Range::of(values.filter(|even| even.is_finite()));
+        range.unwrap_or(Range::new(0.0, 1.0)).padded()
+    }
+
+    /// Where the axis has numbers, in even units, and the numbers.
+    pub fn numbers(&self, shown: Range, wanted: usize) -> Vec<(f64, String)> {
+        let at = |(values, step): (Vec<f64>, f64)| {
+            let number = |&value: &f64| (self.even(value), label(value, step));
+            values.iter().map(number).collect()
+        };
+        if let Some(ticks) = &self.ticks {
+            at(ticks.clone())
+        } else if !self.logarithmic {
+            at(ticks(shown, wanted, 0.0))
+        } else if shown.span() < 1.5 {
+            // At 1, 2 and 5 times the powers of ten.
+            let powers =
+                (shown.low.floor() as i32..=shown.high.ceil() as i32).map(|i| 10f64.powi(i));
+            let values =
+                powers.flat_map(|power| [1.0, 2.0, 5.0].map(|digit| (digit * power, power)));
+            values
+                .map(|(value, step)| (value.log10(), label(value, step)))
+                .filter(|(even, _)| shown.contains(*even))
+                .collect()
+        } else {
+            let (exponents, _) = ticks(shown, wanted, 1.0);
+            exponents.iter().map(|&e| (e, power_of_ten(e))).collect()
+        }
     }
 }
 
@@ -152,13 +203,15 @@ impl Frame {
 mod tests {
     use super::*;
 
-    fn labels(low: f64, high: f64) -> Vec<String> {
-        let (ticks, step) = ticks(Range { low, high }, 5, 0.0);
-        ticks.into_iter().map(|tick| label(tick, step)).collect()
+    fn numbers(axis: Axis, low: f64, high: f64) -> Vec<String> {
+        let shown = axis.range(low, high);
+        let numbers = shown.numbers(shown.shown([]), 5);
+        numbers.into_iter().map(|(_, text)| text).collect()
     }
 
     #[test]
     fn ticks_are_round_numbers_in_the_range() {
+        let labels = |low, high| numbers(Axis::linear(""), low, high);
         assert_eq!(
             labels(-163.0, -78.0),
             ["−160", "−140", "−120", "−100", "−80"]
@@ -169,25 +222,21 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_logarithmic_axes() {
+        let labels = |low, high| numbers(Axis::log(""), low, high);
+        assert_eq!(labels(1.0, 10.0), ["1", "2", "5", "10"]);
+        assert_eq!(labels(0.01, 0.1), ["0.01", "0.02", "0.05", "0.1"]);
+        assert_eq!(labels(1.0, 1e5), ["1", "10", "100", "1000", "10⁴", "10⁵"]);
+        assert_eq!(labels(1e-12, 1.0)[0], "10⁻¹²");
+    }
+
+    #[test]
     fn ticks_are_few_even_where_numbers_run_out_of_digits() {
-        for range in [
-            Range {
-                low: 1e16,
-                high: 1e16 + 2.0,
-            },
-            Range {
-                low: -1e300,
-                high: 1e300,
-            },
-            Range {
-                low: 1e-300,
-                high: 2e-300,
-            },
-        ] {
-            let (ticks, step) = ticks(range, 5, 0.0);
+        for (low, high) in [(1e16, 1e16 + 2.0), (-1e300, 1e300), (1e-300, 2e-300)] {
+            let (ticks, step) = ticks(Range::new(low, high), 5, 0.0);
             assert!(
                 ticks.len() <= 21 && step.is_finite(),
-                "{range:?}: {ticks:?}"
+                "{low} to {high}: {ticks:?}"
             );
         }
     }
@@ -202,28 +251,5 @@ mod tests {
             assert!((range.low + range.high - 2.0 * value).abs() <= 1e-9 * range.span());
         }
         assert_eq!(Range::of([]), None);
-    }
-
-    #[test]
-    fn a_point_is_placed_upright() {
-        let frame = Frame {
-            area: Area {
-                left: 100.0,
-                top: 10.0,
-                width: 200.0,
-                height: 50.0,
-            },
-            x: Range {
-                low: 0.0,
-                high: 4.0,
-            },
-            y: Range {
-                low: -1.0,
-                high: 1.0,
-            },
-        };
-        assert_eq!(frame.place((0.0, -1.0)), (100.0, 60.0));
-        assert_eq!(frame.place((4.0, 1.0)), (300.0, 10.0));
-        assert_eq!(frame.place((1.0, 0.0)), (150.0, 35.0));
     }
 }

@@ -143,10 +143,7 @@ fn follow(
 mod tests {
     use super::*;
 
-    const SQUARE: Range = Range {
-        low: -2.0,
-        high: 2.0,
-    };
+    const SQUARE: Range = Range::new(-2.0, 2.0);
 
     #[test]
     fn a_circle_is_one_closed_line() {
@@ -167,10 +164,7 @@ mod tests {
         let saddle = Grid::of(|x, y| x * y, SQUARE, SQUARE);
         assert_eq!(saddle.lines(0.3).len(), 2);
         // The middle of the saddle is in the middle of a cell.
-        let shifted = Range {
-            low: -2.0 + 4.0 / 240.0,
-            high: 2.0 + 4.0 / 240.0,
-        };
+        let shifted = Range::new(-2.0 + 4.0 / 240.0, 2.0 + 4.0 / 240.0);
         assert_eq!(Grid::of(|x, y| x * y, shifted, shifted).lines(0.0).len(), 2);
     }
 

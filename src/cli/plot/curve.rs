@@ -1,7 +1,7 @@
 //! The training curve: the ELBO and its two terms over the epochs.
 
-use super::axis::{Frame, Range, label, ticks};
-use super::svg::{Anchor, Area, Entry, FAINT, Svg};
+use super::axis::{Axis, Range, label, ticks};
+use super::chart::{Chart, Panel, colors};
 
 /// The two terms of the ELBO of a set of images, in nats per image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,52 +30,6 @@ pub struct Epoch {
     pub test: Option<Terms>,
 }
 
-/// How a curve is told from the others: its name, its colour (blue, vermilion and green of Okabe and Ito, which
-/// colour-blind eyes tell apart), its width and its dashes.
-struct Style {
-    name: &'static str,
-    color: &'static str,
-    width: f64,
-    dashes: &'static str,
-}
-
-/// The training images.
-const TRAIN: Style = Style {
-    name: "train",
-    color: "#0072b2",
-    width: 1.8,
-    dashes: "6 4",
-};
-
-/// The held-out images: what counts.
-const TEST: Style = Style {
-    name: "test",
-    color: "#d55e00",
-    width: 2.4,
-    dashes: "",
-};
-
-/// The reconstruction term of the training images, beside their ELBO, where there are no held-out ones.
-const TRAIN_RECONSTRUCTION: Style = Style {
-    name: "reconstruction (train)",
-    ..TEST_RECONSTRUCTION
-};
-
-/// The reconstruction term of the held-out images, beside their ELBO.
-const TEST_RECONSTRUCTION: Style = Style {
-    name: "reconstruction (test)",
-    color: "#009e73",
-    width: 1.8,
-    dashes: "",
-};
-
-/// The width of the plot.
-const WIDTH: f64 = 640.0;
-
-/// The part of it that the curves are in, from left to right.
-const LEFT: f64 = 78.0;
-const RIGHT: f64 = WIDTH - 18.0;
-
 /// Up to so many epochs, each is marked with a dot.
 const FEW: usize = 30;
 
@@ -88,123 +42,89 @@ const SPECK: f64 = 0.5;
 /// So many nats need not fill more than a quarter of a panel, however little else there is to see.
 const DETAIL: f64 = 10.0;
 
+/// A curve: its name, its colour, whether it is dashed, and its points.
+struct Curve {
+    name: &'static str,
+    color: &'static str,
+    dashed: bool,
+    points: Vec<(f64, f64)>,
+}
+
 /// An SVG of two panels: above, the ELBO of training and held-out images, and the reconstruction term; below, the KL
 /// divergence, which is too small to be seen on the scale of the others.
 ///
 /// Values that are not finite, or might as well not be (of a training that went astray), are left out.
 pub fn training_curve(epochs: &[Epoch]) -> String {
-    let mut svg = Svg::new(
-        WIDTH,
-        616.0,
-        "Training curve: the ELBO and its two terms, in nats per image, over the epochs",
-    );
+    // A figure that each epoch may have, over the epochs.
+    let points = |figure: &dyn Fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> {
+        let points = epochs
+            .iter()
+            .filter_map(|e| Some((e.number as f64, figure(e)?)));
+        points.filter(|(_, value)| value.abs() < BEYOND).collect()
+    };
+    let train = |figure: fn(&Terms) -> f64| Curve {
+        name: "train",
+        color: colors::BLUE,
+        dashed: true,
+        points: points(&|epoch| Some(figure(&epoch.train))),
+    };
+    let test = |figure: fn(&Terms) -> f64| Curve {
+        name: "test",
+        color: colors::VERMILION,
+        dashed: false,
+        points: points(&|epoch| epoch.test.as_ref().map(figure)),
+    };
+    // The reconstruction of the held-out images if there are any: the gap to the ELBO of the same is the KL.
+    let (name, reconstruction) = match epochs.iter().any(|epoch| epoch.test.is_some()) {
+        true => ("reconstruction (test)", test(|terms| terms.reconstruction)),
+        false => (
+            "reconstruction (train)",
+            train(|terms| terms.reconstruction),
+        ),
+    };
+    let reconstruction = Curve {
+        name,
+        color: colors::GREEN,
+        dashed: false,
+        ..reconstruction
+    };
 
     let numbers = Range::of(epochs.iter().map(|epoch| epoch.number as f64));
-    let numbers = numbers.unwrap_or(Range {
-        low: 1.0,
-        high: 1.0,
-    });
-    let room = (0.02 * numbers.span()).max(0.25);
-    let x = Range {
-        low: numbers.low - room,
-        high: numbers.high + room,
-    };
-
-    // The reconstruction of the held-out images if there are any: the gap to the ELBO of the same is the KL.
-    let reconstruction = if epochs.iter().any(|epoch| epoch.test.is_some()) {
-        series(TEST_RECONSTRUCTION, epochs, |epoch| {
-            epoch.test.map(|terms| terms.reconstruction)
-        })
-    } else {
-        series(TRAIN_RECONSTRUCTION, epochs, |epoch| {
-            Some(epoch.train.reconstruction)
-        })
-    };
-    let curves = [
-        series(TRAIN, epochs, |epoch| Some(epoch.train.elbo())),
-        series(TEST, epochs, |epoch| epoch.test.map(|terms| terms.elbo())),
-        reconstruction,
-    ];
-    let area = Area {
-        left: LEFT,
-        top: 82.0,
-        width: RIGHT - LEFT,
-        height: 256.0,
-    };
-    panel(&mut svg, area, x, "ELBO", &curves);
-
-    let curves = [
-        series(TRAIN, epochs, |epoch| Some(epoch.train.kl)),
-        series(TEST, epochs, |epoch| epoch.test.map(|terms| terms.kl)),
-    ];
-    let area = Area {
-        left: LEFT,
-        top: 442.0,
-        width: RIGHT - LEFT,
-        height: 112.0,
-    };
-    let frame = panel(&mut svg, area, x, "KL", &curves);
-
-    let (ticks, step) = epoch_ticks(numbers);
-    frame.draw_x(&mut svg, &ticks, step, "epoch");
-    svg.finish()
+    let numbers = numbers.unwrap_or(Range::new(1.0, 1.0));
+    let elbo = [train(Terms::elbo), test(Terms::elbo), reconstruction];
+    let kl = [train(|terms| terms.kl), test(|terms| terms.kl)];
+    let label = "Training curve: the ELBO and its two terms, in nats per image, over the epochs";
+    Chart::new(label)
+        .panel(panel("ELBO", epoch_axis("", numbers), &elbo).height(256.0))
+        .below(panel("KL", epoch_axis("epoch", numbers), &kl).height(112.0))
+        .svg()
 }
 
-/// A curve and how it looks.
-struct Series {
-    style: Style,
-    points: Vec<(f64, f64)>,
-}
-
-/// The curve of a figure that each epoch may have.
-fn series(style: Style, epochs: &[Epoch], figure: impl Fn(&Epoch) -> Option<f64>) -> Series {
-    let points = epochs
-        .iter()
-        .filter_map(|epoch| Some((epoch.number as f64, figure(epoch)?)))
-        .filter(|(_, value)| value.abs() < BEYOND)
-        .collect();
-    Series { style, points }
-}
-
-/// Draws curves with their y axis and, above them, where it covers nothing, the legend.
-fn panel(svg: &mut Svg, area: Area, x: Range, title: &str, curves: &[Series]) -> Frame {
-    let frame = Frame {
-        area,
-        x,
-        y: readable(curves).at_least(SPECK).padded(),
-    };
-    frame.draw_y(svg, (area.height / 37.0) as usize, "nats per image");
-
-    let shown = || curves.iter().filter(|curve| !curve.points.is_empty());
-    let entries: Vec<Entry> = shown()
-        .map(|curve| (curve.style.color, curve.style.name))
-        .collect();
-    svg.legend((16.0, area.top - 54.0), title, &entries);
-    if let Some(note) = off_the_scale(curves, frame.y) {
-        svg.text((area.right(), area.top - 22.0), Anchor::End, FAINT, &note);
-    }
-
-    svg.within(area, |svg| {
-        for Series { style, points } in shown() {
-            let points: Vec<_> = points.iter().map(|point| frame.place(*point)).collect();
-            svg.curve(&points, style.color, style.width, style.dashes);
-            if points.len() <= FEW {
-                svg.dots(&points, style.color, 3.0 * style.width, 1.0);
-            }
+/// Curves, each with dots where there are few, and a note of what the range does not show.
+fn panel(title: &str, x: Axis, curves: &[Curve]) -> Panel {
+    let shown = readable(curves).at_least(SPECK).padded();
+    let y = Axis::linear("nats per image").range(shown.low, shown.high);
+    let panel = Panel::new(title, x, y).note(off_the_scale(curves, shown));
+    let curves = curves.iter().filter(|curve| !curve.points.is_empty());
+    curves.fold(panel, |panel, curve| {
+        let (color, points) = (curve.color, curve.points.clone());
+        let panel = match curve.dashed {
+            true => panel.dashed(curve.name, color, points.clone()),
+            false => panel.line(curve.name, color, points.clone()),
+        };
+        match points.len() <= FEW {
+            true => panel.dots("", color, points),
+            false => panel,
         }
-    });
-    frame
+    })
 }
 
 /// The range of y that shows how the training went.
 ///
 /// The first epochs are often far off; where they would press all others into a thin band, only the way in is shown.
-fn readable(curves: &[Series]) -> Range {
+fn readable(curves: &[Curve]) -> Range {
     let all = values(curves, 0.0);
-    let range = Range::of(all.iter().copied()).unwrap_or(Range {
-        low: -1.0,
-        high: 1.0,
-    });
+    let range = Range::of(all).unwrap_or(Range::new(-1.0, 1.0));
     let Some(settled) = Range::of(values(curves, 0.1)) else {
         return range;
     };
@@ -212,14 +132,14 @@ fn readable(curves: &[Series]) -> Range {
     if range.span() < 4.0 * room {
         return range;
     }
-    Range {
-        low: range.low.max(settled.low - room),
-        high: range.high.min(settled.high + room),
-    }
+    Range::new(
+        range.low.max(settled.low - room),
+        range.high.min(settled.high + room),
+    )
 }
 
 /// The values of all curves, without the first of each: the share `skipped` of them, rounded up.
-fn values(curves: &[Series], skipped: f64) -> Vec<f64> {
+fn values(curves: &[Curve], skipped: f64) -> Vec<f64> {
     curves
         .iter()
         .flat_map(|curve| {
@@ -229,25 +149,24 @@ fn values(curves: &[Series], skipped: f64) -> Vec<f64> {
         .collect()
 }
 
-/// A note of what the range does not show, if anything.
-fn off_the_scale(curves: &[Series], shown: Range) -> Option<String> {
-    let hidden = Range::of(
-        values(curves, 0.0)
-            .into_iter()
-            .filter(|value| !shown.contains(*value)),
-    )?;
-    let worst = if hidden.low < shown.low {
-        hidden.low
-    } else {
-        hidden.high
-    };
-    Some(format!("begins off the scale, at {}", label(worst, 1.0)))
+/// A note of what the range does not show; empty if it shows everything.
+fn off_the_scale(curves: &[Curve], shown: Range) -> String {
+    let all = values(curves, 0.0).into_iter();
+    match Range::of(all.filter(|value| !shown.contains(*value))) {
+        None => String::new(),
+        Some(Range { low, high }) => {
+            let worst = if low < shown.low { low } else { high };
+            format!("begins off the scale, at {}", label(worst, 1.0))
+        }
+    }
 }
 
-/// Where the epochs are numbered: at round numbers, and at the first if there is room.
-fn epoch_ticks(numbers: Range) -> (Vec<f64>, f64) {
+/// The axis of the epochs, with numbers at round ones, and at the first if there is room.
+fn epoch_axis(title: &str, numbers: Range) -> Axis {
+    let room = (0.02 * numbers.span()).max(0.25);
+    let axis = Axis::linear(title).range(numbers.low - room, numbers.high + room);
     if numbers.span() == 0.0 {
-        return (vec![numbers.low], 1.0);
+        return axis.ticks(vec![numbers.low], 1.0);
     }
     let (mut ticks, step) = ticks(numbers, 6, 1.0);
     if ticks
@@ -256,12 +175,12 @@ fn epoch_ticks(numbers: Range) -> (Vec<f64>, f64) {
     {
         ticks.insert(0, numbers.low);
     }
-    (ticks, step)
+    axis.ticks(ticks, step)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::svg::check::well_formed;
+    use super::super::svg::check;
     use super::*;
 
     /// A training that comes in from `first` and settles near -105, with a KL near 25.
@@ -325,14 +244,16 @@ mod tests {
             flat(-f64::MAX),
             astray,
         ] {
-            well_formed(&training_curve(&epochs));
+            check(&training_curve(&epochs));
         }
     }
 
     #[test]
     fn one_epoch_is_a_marked_point_in_the_middle() {
         let svg = training_curve(&training(1, -160.0));
-        assert!(svg.contains(&format!(r#"<path d="M{} "#, (LEFT + RIGHT) / 2.0)));
+        // Between the numbers on the left and the right edge.
+        let middle = (66.0 + 640.0 - 22.0) / 2.0;
+        assert!(svg.contains(&format!(r#"<path d="M{middle} "#)));
         assert_eq!(svg.matches("h0\"").count(), 5, "a dot for each curve");
         assert!(svg.contains(">1</text>"));
     }

@@ -1,7 +1,7 @@
 //! A computation as a graph: what was computed from what, with numbers that went forward and numbers that came back.
 
 use super::chart::colors;
-use super::svg::{Anchor, FAINT, INK, Svg};
+use super::svg::{BOLD, EDGED, END, Entry, FAINT, INK, MIDDLE, PLAIN, Point, START, Svg};
 
 /// The size of a box, and the distances between boxes.
 const WIDTH: f64 = 136.0;
@@ -35,14 +35,20 @@ pub fn graph(label: &str, stations: &[Station]) -> String {
         ABOVE + bottom + HEIGHT + 2.0 * MARGIN,
     );
     let mut svg = Svg::new(width, height, label);
+    let entry = |color, name: &str| Entry {
+        mark: "●",
+        color,
+        opacity: 1.0,
+        name: name.to_owned(),
+    };
     let entries = [
-        (colors::BLUE, "value, computed from left to right"),
-        (
+        entry(colors::BLUE, "value, computed from left to right"),
+        entry(
             colors::VERMILION,
             "cotangent, from right to left; on an arrow: the part that goes back along it",
         ),
     ];
-    svg.legend((MARGIN, MARGIN), "", &entries);
+    svg.legend((MARGIN, MARGIN), &entries);
     let corner = |i: usize| (places[i].0 + MARGIN, places[i].1 + MARGIN + ABOVE);
     for (to, station) in stations.iter().enumerate() {
         for (from, given) in &station.inputs {
@@ -56,11 +62,11 @@ pub fn graph(label: &str, stations: &[Station]) -> String {
 }
 
 /// Columns by the longest way from the left, rows between those of the inputs.
-fn places(stations: &[Station]) -> Vec<(f64, f64)> {
-    let mut places: Vec<(f64, f64)> = Vec::new();
+fn places(stations: &[Station]) -> Vec<Point> {
+    let mut places: Vec<Point> = Vec::new();
     let mut first = 0.0;
     for station in stations {
-        let before: Vec<(f64, f64)> = station.inputs.iter().map(|(i, _)| places[*i]).collect();
+        let before: Vec<Point> = station.inputs.iter().map(|(i, _)| places[*i]).collect();
         if before.is_empty() {
             places.push((0.0, first));
             first += ROW;
@@ -73,7 +79,7 @@ fn places(stations: &[Station]) -> Vec<(f64, f64)> {
     places
 }
 
-fn arrow(svg: &mut Svg, from: (f64, f64), to: (f64, f64), given: &str) {
+fn arrow(svg: &mut Svg, from: Point, to: Point, given: &str) {
     let start = (from.0 + WIDTH, from.1 + HEIGHT / 2.0);
     let end = (to.0, to.1 + HEIGHT / 2.0);
     let (dx, dy) = (end.0 - start.0, end.1 - start.1);
@@ -84,29 +90,30 @@ fn arrow(svg: &mut Svg, from: (f64, f64), to: (f64, f64), given: &str) {
     svg.curve(&[start, neck], FAINT, 1.6, "");
     svg.filled(&[end, side(1.0), side(-1.0)], FAINT, 1.0);
     let middle = (start.0 + 0.5 * dx, start.1 + 0.5 * dy);
-    svg.coloured_label(middle, Anchor::Middle, colors::VERMILION, given);
+    svg.text(middle, MIDDLE, colors::VERMILION, EDGED, given);
 }
 
-fn draw(svg: &mut Svg, (left, top): (f64, f64), station: &Station) {
+fn draw(svg: &mut Svg, (left, top): Point, station: &Station) {
     let (right, bottom) = (left + WIDTH, top + HEIGHT);
     let outline = [(left, top), (right, top), (right, bottom), (left, bottom)];
     svg.filled(&outline, "#ffffff", 1.0);
     let closed = [outline.as_slice(), &outline[..1]].concat();
     svg.curve(&closed, INK, 1.4, "");
-    svg.heading((left + 12.0, top + 18.0), &station.title);
+    let title = (left + 12.0, top + 18.0);
+    svg.text(title, START, INK, BOLD, &station.title);
     let lines = [
         (42.0, colors::BLUE, "value", &station.value),
         (64.0, colors::VERMILION, "cotangent", &station.cotangent),
     ];
     for (down, color, name, number) in lines {
-        svg.text((left + 12.0, top + down), Anchor::Start, INK, name);
-        svg.text((right - 12.0, top + down), Anchor::End, color, number);
+        svg.text((left + 12.0, top + down), START, INK, PLAIN, name);
+        svg.text((right - 12.0, top + down), END, color, PLAIN, number);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::svg::check::well_formed;
+    use super::super::svg::check;
     use super::*;
 
     #[test]
@@ -127,8 +134,8 @@ mod tests {
             [(0.0, 0.0), (0.0, ROW), (COLUMN, ROW / 2.0)]
         );
         let svg = graph("a graph", &stations);
-        well_formed(&svg);
+        check(&svg);
         assert_eq!(svg.matches("&lt;6&gt;").count(), 2);
-        well_formed(&graph("nothing", &[]));
+        check(&graph("nothing", &[]));
     }
 }

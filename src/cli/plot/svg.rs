@@ -11,7 +11,10 @@ pub const FAINT: &str = "#6b6b6b";
 /// The colour of grid lines.
 pub const GRID: &str = "#e6e6e6";
 
-/// A rectangle, in the units of the picture, y downward.
+/// A point of the picture, in its units, y downward.
+pub type Point = (f64, f64);
+
+/// A rectangle in the picture.
 #[derive(Debug, Clone, Copy)]
 pub struct Area {
     /// Its left edge.
@@ -36,75 +39,74 @@ impl Area {
     }
 }
 
-/// The side of a text that its position is at.
-#[derive(Debug, Clone, Copy)]
-pub enum Anchor {
-    /// The text begins there.
-    Start,
-    /// The text is centred there.
-    Middle,
-    /// The text ends there.
-    End,
+/// The side of a text that its position is at, by the name that SVG has for it.
+pub type Anchor = &'static str;
+pub const START: Anchor = "start";
+pub const MIDDLE: Anchor = "middle";
+pub const END: Anchor = "end";
+
+/// What a text looks like beside its colour: its attributes. Those of edged text keep it readable on lines and dots.
+pub type Look = &'static str;
+pub const PLAIN: Look = "";
+pub const BOLD: Look = r#" font-weight="bold""#;
+pub const EDGED: Look =
+    r##" stroke="#ffffff" stroke-width="4" stroke-linejoin="round" paint-order="stroke""##;
+pub const LARGE_EDGED: Look = r##" font-weight="bold" font-size="1.4em" stroke="#ffffff" stroke-width="5" stroke-linejoin="round" paint-order="stroke""##;
+
+/// A name in a legend with its mark: a character in a colour and an opacity.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The mark.
+    pub mark: &'static str,
+    /// Its colour.
+    pub color: &'static str,
+    /// Its opacity.
+    pub opacity: f64,
+    /// The name.
+    pub name: String,
 }
 
-/// A piece of running text, with a coloured mark before it if it stands for a curve or a class.
-pub type Entry<'a> = (&'a str, &'a str);
+impl Entry {
+    /// The room that it takes, at most: the sum over its characters, of which an average font has three widths.
+    pub fn width(&self) -> f64 {
+        let width = |c: char| match c {
+            ' ' | '(' | ')' | ',' | '.' | ':' | '|' | 'f' | 'i' | 'j' | 'l' | 't' => 5.5,
+            'm' | 'w' | 'M' | 'W' | '−' | '=' | '–' => 13.0,
+            _ => 9.3,
+        };
+        36.0 + self.name.chars().map(width).sum::<f64>()
+    }
+}
 
 /// A picture in the making.
 pub struct Svg {
-    width: f64,
-    height: f64,
-    /// What the picture says, for those who cannot see it.
-    label: String,
     body: String,
 }
 
 impl Svg {
-    /// An empty picture with a white ground, so that it reads the same on a dark page.
+    /// An empty picture with a white ground, so that it reads the same on a dark page; `label` says what it shows, for
+    /// those who cannot see it.
     pub fn new(width: f64, height: f64, label: &str) -> Self {
-        let mut svg = Self {
-            width,
-            height,
-            label: label.to_owned(),
-            body: String::new(),
-        };
-        svg.push(format_args!(
-            r##"<rect width="{width}" height="{height}" fill="#ffffff"/>"##
-        ));
-        svg
+        let label = Escaped(label);
+        let body = format!(
+            r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" aria-label="{label}" font-family="sans-serif" font-size="14">
+<rect width="{width}" height="{height}" fill="#ffffff"/>
+"##
+        );
+        Self { body }
     }
 
-    /// A straight line.
-    pub fn line(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), color: &str) {
+    /// A thin straight line.
+    pub fn line(&mut self, (x1, y1): Point, (x2, y2): Point, color: &str) {
         let (x1, y1, x2, y2) = (Number(x1), Number(y1), Number(x2), Number(y2));
         self.push(format_args!(
             r#"<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{color}"/>"#
         ));
     }
 
-    /// A dashed circle that is seen even on a crowd of dots.
-    pub fn ring(&mut self, (x, y): (f64, f64), radius: f64) {
-        let (x, y, radius) = (Number(x), Number(y), Number(radius));
-        for stroke in [
-            r##"stroke="#ffffff" stroke-width="5" opacity="0.8""##,
-            r##"stroke="#000000" stroke-width="2" stroke-dasharray="7 5""##,
-        ] {
-            self.push(format_args!(
-                r#"<circle cx="{x}" cy="{y}" r="{radius}" fill="none" {stroke}/>"#
-            ));
-        }
-    }
-
     /// A curve through points; `dashes` as SVG has them, empty for a solid curve.
-    pub fn curve(&mut self, points: &[(f64, f64)], color: &str, width: f64, dashes: &str) {
-        let mut path = String::new();
-        for (i, &(x, y)) in points.iter().enumerate() {
-            let command = if i == 0 { 'M' } else { 'L' };
-            append(
-                &mut path,
-                format_args!("{command}{} {}", Number(x), Number(y)),
-            );
-        }
+    pub fn curve(&mut self, points: &[Point], color: &str, width: f64, dashes: &str) {
+        let path = path(points, "L", "");
         let dashes = match dashes {
             "" => String::new(),
             dashes => format!(r#" stroke-dasharray="{dashes}""#),
@@ -115,90 +117,41 @@ impl Svg {
     }
 
     /// Round dots, all in one path: a few bytes each, however many there are.
-    pub fn dots(&mut self, points: &[(f64, f64)], color: &str, diameter: f64, opacity: f64) {
-        let mut path = String::new();
-        for &(x, y) in points {
-            // A line of no length with round ends is a dot.
-            append(&mut path, format_args!("M{} {}h0", Number(x), Number(y)));
-        }
+    pub fn dots(&mut self, points: &[Point], color: &str, diameter: f64, opacity: f64) {
+        // A line of no length with round ends is a dot.
+        let path = path(points, "M", "h0");
         self.push(format_args!(
             r#"<path d="{path}" fill="none" stroke="{color}" stroke-width="{diameter}" stroke-linecap="round" opacity="{opacity}"/>"#
         ));
     }
 
-    /// A line of text, its middle at the height `y`.
-    pub fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, color: &str, text: &str) {
-        let (x, y, anchor, text) = (Number(x), Number(y), anchor.name(), Escaped(text));
-        self.push(format_args!(
-            r#"<text x="{x}" y="{y}" dy="0.35em" text-anchor="{anchor}" fill="{color}">{text}</text>"#
-        ));
-    }
-
-    /// The same, readable on whatever lines it lies on.
-    pub fn label(&mut self, place: (f64, f64), anchor: Anchor, text: &str) {
-        self.coloured_label(place, anchor, INK, text);
-    }
-
-    /// The same in a colour.
-    pub fn coloured_label(&mut self, (x, y): (f64, f64), anchor: Anchor, color: &str, text: &str) {
-        let (x, y, anchor, text) = (Number(x), Number(y), anchor.name(), Escaped(text));
-        self.push(format_args!(
-            r##"<text x="{x}" y="{y}" dy="0.35em" text-anchor="{anchor}" font-size="0.93em" fill="{color}" stroke="#ffffff" stroke-width="4" stroke-linejoin="round" paint-order="stroke">{text}</text>"##
-        ));
-    }
-
-    /// A line of bold text that begins at a place.
-    pub fn heading(&mut self, (x, y): (f64, f64), text: &str) {
-        let (x, y, text) = (Number(x), Number(y), Escaped(text));
-        self.push(format_args!(
-            r#"<text x="{x}" y="{y}" dy="0.35em" font-weight="bold" fill="{INK}">{text}</text>"#
-        ));
-    }
-
     /// A filled outline.
-    pub fn filled(&mut self, outline: &[(f64, f64)], color: &str, opacity: f64) {
-        let mut path = String::new();
-        for (i, &(x, y)) in outline.iter().enumerate() {
-            let command = if i == 0 { 'M' } else { 'L' };
-            append(
-                &mut path,
-                format_args!("{command}{} {}", Number(x), Number(y)),
-            );
-        }
+    pub fn filled(&mut self, outline: &[Point], color: &str, opacity: f64) {
+        let path = path(outline, "L", "");
         self.push(format_args!(
             r#"<path d="{path}Z" fill="{color}" opacity="{opacity}"/>"#
         ));
     }
 
-    /// A word that stays readable on a crowd of dots, `size` times as large as other text.
-    pub fn tag(&mut self, (x, y): (f64, f64), size: f64, text: &str) {
+    /// A line of text, its middle at the height `y`.
+    pub fn text(&mut self, (x, y): Point, anchor: Anchor, color: &str, look: Look, text: &str) {
         let (x, y, text) = (Number(x), Number(y), Escaped(text));
         self.push(format_args!(
-            r##"<text x="{x}" y="{y}" dy="0.35em" text-anchor="middle" font-size="{size}em" font-weight="bold" fill="#000000" stroke="#ffffff" stroke-width="5" stroke-linejoin="round" paint-order="stroke">{text}</text>"##
+            r#"<text x="{x}" y="{y}" dy="0.35em" text-anchor="{anchor}" fill="{color}"{look}>{text}</text>"#
         ));
     }
 
-    /// A line of names, each after a mark in its colour. It is one text, so that no name runs into the next, however
-    /// wide the letters are.
-    pub fn legend(&mut self, (x, y): (f64, f64), title: &str, entries: &[Entry]) {
+    /// A line of names, each after its mark. It is one text, so that no name runs into the next, however wide the
+    /// letters are.
+    pub fn legend(&mut self, (x, y): Point, entries: &[Entry]) {
         let mut spans = String::new();
-        if !title.is_empty() {
-            append(
-                &mut spans,
-                format_args!(r#"<tspan font-weight="bold">{}</tspan>"#, Escaped(title)),
-            );
-        }
-        for (i, (color, name)) in entries.iter().enumerate() {
-            let gap = if i == 0 && title.is_empty() {
-                "0"
-            } else {
-                "0.85em"
-            };
+        for (i, entry) in entries.iter().enumerate() {
+            let (gap, mark, color) = (i.min(1), entry.mark, entry.color);
+            let (opacity, name) = (entry.opacity, Escaped(&entry.name));
             append(
                 &mut spans,
                 format_args!(
-                    r#"<tspan dx="{gap}" fill="{color}" font-size="1.35em">●</tspan><tspan dx="0.3em">{}</tspan>"#,
-                    Escaped(name)
+                    r#"<tspan dx="{gap}em" fill="{color}" stroke="{color}" fill-opacity="{opacity}" stroke-opacity="{opacity}">{mark}</tspan><tspan dx="0.35em">{name}</tspan>"#
                 ),
             );
         }
@@ -210,13 +163,9 @@ impl Svg {
 
     /// What `draw` draws, cut off at the edges of `area`. Coordinates stay those of the picture.
     pub fn within(&mut self, area: Area, draw: impl FnOnce(&mut Self)) {
+        let (x, y) = (Number(area.left), Number(area.top));
+        let (width, height) = (Number(area.width), Number(area.height));
         // A picture in the picture clips, and needs no name that could be taken on the page.
-        let (x, y, width, height) = (
-            Number(area.left),
-            Number(area.top),
-            Number(area.width),
-            Number(area.height),
-        );
         self.push(format_args!(
             r#"<svg x="{x}" y="{y}" width="{width}" height="{height}" viewBox="{x} {y} {width} {height}" overflow="hidden">"#
         ));
@@ -226,18 +175,7 @@ impl Svg {
 
     /// The finished picture.
     pub fn finish(self) -> String {
-        let Self {
-            width,
-            height,
-            label,
-            body,
-        } = self;
-        format!(
-            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" aria-label="{}" font-family="sans-serif" font-size="14">
-{body}</svg>
-"#,
-            Escaped(&label)
-        )
+        self.body + "</svg>\n"
     }
 
     /// Adds an element.
@@ -247,15 +185,15 @@ impl Svg {
     }
 }
 
-impl Anchor {
-    /// The name that SVG has for it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Middle => "middle",
-            Self::End => "end",
-        }
+/// The data of a path: it moves to the first point and goes on to the others by a command, with something after each.
+fn path(points: &[Point], command: &str, after: &str) -> String {
+    let mut path = String::new();
+    for (i, &(x, y)) in points.iter().enumerate() {
+        let command = if i == 0 { "M" } else { command };
+        let (x, y) = (Number(x), Number(y));
+        append(&mut path, format_args!("{command}{x} {y}{after}"));
     }
+    path
 }
 
 /// Appends formatted text, which cannot fail in memory.
@@ -294,45 +232,14 @@ impl Display for Escaped<'_> {
     }
 }
 
-/// Checks for the plots.
+/// Panics unless the picture is well-formed XML and all numbers are numbers.
 #[cfg(test)]
-pub mod check {
-    /// Panics unless every element is closed, in order, every attribute is quoted and every `&` begins an entity; and
-    /// unless all numbers are numbers.
-    pub fn well_formed(svg: &str) {
-        assert!(
-            !svg.contains("NaN") && !svg.contains("inf"),
-            "a number is none: {svg}"
-        );
-        let mut open = Vec::new();
-        let mut rest = svg.trim_end();
-        while let Some(start) = rest.find('<') {
-            entities(&rest[..start]);
-            let end = start + rest[start..].find('>').expect("a tag ends");
-            let tag = &rest[start + 1..end];
-            assert!(!tag.contains('<'), "a tag in a tag: {tag}");
-            assert_eq!(tag.matches('"').count() % 2, 0, "an open quote: {tag}");
-            entities(tag);
-            if let Some(name) = tag.strip_prefix('/') {
-                assert_eq!(open.pop(), Some(name));
-            } else if !tag.ends_with('/') {
-                open.push(tag.split(' ').next().unwrap());
-            }
-            rest = &rest[end + 1..];
-        }
-        assert_eq!((rest, open.len()), ("", 0), "open: {open:?}");
-    }
-
-    /// Panics at an `&` that begins no entity.
-    fn entities(text: &str) {
-        for after in text.split('&').skip(1) {
-            let name = after.split(';').next().unwrap();
-            assert!(
-                ["amp", "lt", "gt", "quot", "#39"].contains(&name),
-                "&{after}"
-            );
-        }
-    }
+pub fn check(svg: &str) {
+    assert!(
+        !svg.contains("NaN") && !svg.contains("inf"),
+        "a number is none: {svg}"
+    );
+    roxmltree::Document::parse(svg).unwrap_or_else(|error| panic!("{error}: {svg}"));
 }
 
 #[cfg(test)]
@@ -341,9 +248,7 @@ mod tests {
 
     #[test]
     fn coordinates_are_short_and_always_numbers() {
-        let shown: Vec<_> = [1.0, 2.25, -0.01, 1e30, f64::NEG_INFINITY]
-            .map(|value| Number(value).to_string())
-            .into();
+        let shown = [1.0, 2.25, -0.01, 1e30, f64::NEG_INFINITY].map(|x| Number(x).to_string());
         assert_eq!(shown, ["1", "2.3", "0", "100000", "-100000"]);
     }
 
@@ -356,22 +261,25 @@ mod tests {
             width: 30.0,
             height: 40.0,
         };
-        svg.within(area, |svg| {
-            svg.curve(&[(1.0, 2.0), (3.0, 4.5)], "red", 1.5, "4 2")
-        });
-        svg.line((0.0, 0.0), (1.0, 1.0), GRID);
-        svg.ring((1.0, 2.0), 3.0);
-        svg.dots(&[(1.0, 2.0)], "red", 3.0, 0.5);
-        svg.text((1.0, 2.0), Anchor::End, INK, "</text>&");
-        svg.tag((1.0, 2.0), 1.5, "'");
-        svg.label((1.0, 2.0), Anchor::Middle, "<");
-        svg.heading((1.0, 2.0), "&");
-        svg.filled(&[(1.0, 2.0), (3.0, 4.0), (0.0, 1.0)], "red", 0.3);
-        svg.legend((1.0, 2.0), "<title>", &[("red", "a & b")]);
+        let points = [(1.0, 2.0), (3.0, 4.5), (0.0, 1.0)];
+        svg.within(area, |svg| svg.curve(&points, "red", 1.5, "4 2"));
+        svg.line(points[0], points[1], GRID);
+        svg.dots(&points, "red", 3.0, 0.5);
+        svg.text(points[0], END, INK, PLAIN, "</text>&");
+        svg.text(points[0], MIDDLE, INK, BOLD, "'");
+        svg.text(points[0], START, INK, EDGED, "<");
+        svg.filled(&points, "red", 0.3);
+        let entry = Entry {
+            mark: "●",
+            color: "red",
+            opacity: 0.5,
+            name: "a & b".to_owned(),
+        };
+        svg.legend(points[0], &[entry.clone(), entry]);
         let svg = svg.finish();
-        check::well_formed(&svg);
+        check(&svg);
         assert!(svg.contains("&lt;/text&gt;&amp;"));
-        assert!(svg.contains(r#"<path d="M1 2L3 4.5""#));
-        assert!(svg.contains(r#"<path d="M1 2h0""#));
+        assert!(svg.contains(r#"<path d="M1 2L3 4.5L0 1""#));
+        assert!(svg.contains(r#"<path d="M1 2h0M3 4.5h0M0 1h0""#));
     }
 }
