@@ -137,6 +137,41 @@ impl Nodes {
         product(&rule, dimensions)
     }
 
+    /// The points x = m + Lε for the points ε, with the same weights: from a rule for N(0, I) one for N(m, LLᵀ), of any
+    /// mean m of shape (k) and any matrix L of shape (k, d).
+    ///
+    /// ```
+    /// use elbo::kl::Nodes;
+    /// use ndarray::{arr1, arr2};
+    ///
+    /// // N(m, LLᵀ) with the covariance [[4, 2], [2, 10]]: E x₁x₂ = 2 + m₁m₂.
+    /// let (mean, factor) = (arr1(&[1.0, -1.0]), arr2(&[[2.0, 0.0], [1.0, 3.0]]));
+    /// let nodes = Nodes::gauss_hermite(3, 2).affine(&mean, &factor);
+    /// let products = &nodes.points().column(0) * &nodes.points().column(1);
+    /// assert!((nodes.weights().dot(&products) - 1.0).abs() < 1e-14);
+    /// ```
+    ///
+    /// # Panics
+    /// If the shapes do not fit, or a coordinate of a point is no longer finite.
+    pub fn affine(&self, mean: &Array1<f64>, factor: &Array2<f64>) -> Self {
+        assert!(
+            factor.dim() == (mean.len(), self.points.ncols()),
+            "affine: shapes {:?} (mean), {:?} (factor) and {:?} (points) do not fit",
+            mean.shape(),
+            factor.shape(),
+            self.points.shape()
+        );
+        let points = self.points.dot(&factor.t()) + mean;
+        assert!(
+            points.iter().all(|x| x.is_finite()),
+            "affine: expected finite coordinates, found NaN or infinity"
+        );
+        Self {
+            points,
+            weights: self.weights.clone(),
+        }
+    }
+
     /// The points, in rows, of shape (n, d).
     pub fn points(&self) -> &Array2<f64> {
         &self.points
