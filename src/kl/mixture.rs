@@ -98,6 +98,31 @@ impl UnivariateMixture {
         Self::new(&[weight, 1.0 - weight], &[0.0, separation], &[1.0, 1.0])
     }
 
+    /// w, of shape (K), of sum 1.
+    pub fn weights(&self) -> &Array1<f64> {
+        &self.weights
+    }
+
+    /// m, of shape (K).
+    pub fn means(&self) -> &Array1<f64> {
+        &self.means
+    }
+
+    /// σ, of shape (K): deviations, not variances.
+    ///
+    /// ```
+    /// use elbo::kl::UnivariateMixture;
+    ///
+    /// let mixture = UnivariateMixture::pair(0.75, 4.0)?;
+    /// assert_eq!(mixture.weights().to_vec(), [0.75, 0.25]);
+    /// assert_eq!(mixture.means().to_vec(), [0.0, 4.0]);
+    /// assert_eq!(mixture.deviations().to_vec(), [1.0, 1.0]);
+    /// # Ok::<(), elbo::kl::NoMixture>(())
+    /// ```
+    pub fn deviations(&self) -> &Array1<f64> {
+        &self.deviations
+    }
+
     /// Σ w_k m_k.
     pub fn mean(&self) -> f64 {
         self.weights.dot(&self.means)
