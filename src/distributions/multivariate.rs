@@ -3,12 +3,12 @@
 use std::f64::consts::TAU;
 use std::fmt;
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 use rand::Rng;
 
 use super::noise::standard_normal;
 use crate::Scalar;
-use crate::autodiff::{NotPositiveDefinite, Value, Var};
+use crate::autodiff::{Mask, NotPositiveDefinite, Value, Var};
 
 /// N(μ, Σ) with Σ = LLᵀ, by its mean μ and the lower triangular factor L. Nothing is ever inverted: L⁻¹ stands for a
 /// triangular solve.
@@ -155,6 +155,12 @@ impl<'t, T: Scalar> MultivariateGaussian<'t, T> {
         self.factor.diagonal().ln().sum() * T::of(2.0)
     }
 
+    /// KL(N(μ, Σ) ‖ Π_j N(μ_j, Σ_jj)) = ½ (Σ_j log Σ_jj - log |Σ|), in nats, of shape []: the total correlation, 0 if and
+    /// only if Σ is diagonal.
+    pub fn total_correlation(&self) -> Var<'t, T> {
+        total_correlation(self.factor)
+    }
+
     /// L⁻¹ (z - μ), the point in the coordinates in which the Gaussian is the standard one, of shape (…, k).
     ///
     /// # Panics
@@ -205,6 +211,23 @@ impl<'t, T: Scalar> MultivariateGaussian<'t, T> {
         let entropy = (self.log_determinant() + constant) * T::of(0.5);
         entropy.broadcast_to(&shape[..shape.len() - 1])
     }
+}
+
+/// ½ (Σ_j log A_jj - log |A|) of A = LLᵀ, from a triangular factor L, lower or upper: of shape [], and never negative
+/// (Hadamard's inequality).
+///
+/// A_jj = Σ_k L_jk² and |A| = Π L_jj², so that it is ½ Σ_j log(1 + Σ_(k≠j) (L_jk/L_jj)²): no term is negative, and nothing
+/// cancels.
+pub fn total_correlation<'t, T: Scalar>(factor: Var<'t, T>) -> Var<'t, T> {
+    let relative = off_diagonal(factor) / factor.diagonal().unsqueeze(1);
+    relative.square().sum_last().ln_1p().sum() * T::of(0.5)
+}
+
+/// The square matrix with zeros on its diagonal.
+pub fn off_diagonal<'t, T: Scalar>(matrix: Var<'t, T>) -> Var<'t, T> {
+    let k = matrix.shape()[0];
+    let mask = Array2::from_shape_fn((k, k), |(i, j)| i != j);
+    matrix.keep_where(&Mask::from(mask.into_dyn()))
 }
 
 fn check_shapes(mean: &[usize], matrix: &[usize]) {

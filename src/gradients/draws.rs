@@ -4,28 +4,11 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
-use crate::autodiff::{Tape, Value, Var};
-use crate::distributions::{DiagonalGaussian, Estimate};
+use crate::autodiff::{Tape, Value, Var, array};
+use crate::distributions::{DiagonalGaussian, Estimate, GaussianParameters};
 use crate::kl::TOTAL;
 
-/// N(μ, diag e^s) in d dimensions: the q whose parameters are to be moved.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GaussianParameters {
-    /// μ, of shape (d).
-    pub mean: Array1<f64>,
-    /// s = log σ², of shape (d).
-    pub log_variance: Array1<f64>,
-}
-
 impl GaussianParameters {
-    /// N(0, I).
-    pub fn standard(dimensions: usize) -> Self {
-        Self {
-            mean: Array1::zeros(dimensions),
-            log_variance: Array1::zeros(dimensions),
-        }
-    }
-
     /// q on a tape with parameters of its own for each of n draws, so that each draw has its own gradient.
     pub(super) fn for_each_draw<'t>(
         &self,
@@ -162,10 +145,7 @@ pub(super) fn values_of(
         let what = "value";
         return Err(NoGradient::NotFinite { what, draw });
     }
-    Ok(values
-        .into_owned()
-        .into_dimensionality()
-        .expect("one axis, as checked"))
+    Ok(array(values))
 }
 
 /// Are the gradients of all draws finite?

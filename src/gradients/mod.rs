@@ -9,8 +9,9 @@ mod selection;
 mod softmax;
 mod variance;
 
+pub use crate::distributions::GaussianParameters;
 pub use bound::{estimator_a, estimator_b, sticking_the_landing};
-pub use draws::{Draws, GaussianParameters, Gradient, NoGradient};
+pub use draws::{Draws, Gradient, NoGradient};
 pub use pathwise::pathwise_gradient;
 pub use products::{hessian_product, push_forward};
 pub use score::{Baseline, best_baseline, categorical_score_gradient, score_gradient};

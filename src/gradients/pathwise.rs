@@ -2,9 +2,9 @@
 
 use ndarray::ArrayView2;
 
-use super::draws::{Draws, GaussianParameters, NoGradient, side_by_side, values_of};
+use super::draws::{Draws, NoGradient, side_by_side, values_of};
 use crate::autodiff::{Tape, Var};
-use crate::distributions::DiagonalGaussian;
+use crate::distributions::{DiagonalGaussian, GaussianParameters};
 
 /// The gradients d f(q, z)/dφ, z = μ + σ ⊙ ε, of single draws with the noise ε ~ N(0, I) in rows: their mean is unbiased
 /// for ∇_φ E_q f if f is differentiable in z but for a null set, and without jumps.

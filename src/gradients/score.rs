@@ -3,13 +3,11 @@
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, concatenate};
 
-use super::draws::{
-    Draws, GaussianParameters, NoGradient, check_finite, check_gradients, side_by_side, values_of,
-};
+use super::draws::{Draws, NoGradient, check_finite, check_gradients, side_by_side, values_of};
 use super::softmax::all_others;
-use crate::autodiff::{Tape, Var};
+use crate::autodiff::{Tape, Var, array};
 use crate::background::{categorical_scores, gaussian_score_at};
-use crate::distributions::{Categorical, DiagonalGaussian, weighed};
+use crate::distributions::{Categorical, DiagonalGaussian, GaussianParameters, weighed};
 use crate::kl::Nodes;
 
 /// What is subtracted from f before it multiplies the score. As the score has mean 0, no number changes the mean of the
@@ -183,7 +181,7 @@ impl Parts {
         }
         .probabilities()
         .value();
-        let probabilities = probabilities.to_owned().into_dimensionality().expect("(K)");
+        let probabilities = array(probabilities);
         let classes = classes(one_hot, &probabilities)?;
         let mut scores = categorical_scores(probabilities.view());
         // 1 - p_k has lost the digits of all other classes where they are rare.

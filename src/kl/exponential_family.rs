@@ -5,7 +5,7 @@ use std::fmt;
 use ndarray::{Array1, Array2, Axis};
 
 use super::tables::of_tables;
-use crate::autodiff::{NotPositiveDefinite, Tape, Var};
+use crate::autodiff::{NotPositiveDefinite, Tape, Var, array};
 use crate::background::{BadData, check_distribution, check_numbers};
 
 /// q_η(x_i) = h_i e^(η·T(x_i) - A(η)) over outcomes x_1 … x_n, with A(η) = log Σ h_i e^(η·T(x_i)).
@@ -265,7 +265,7 @@ impl ExponentialFamily {
         let factor = tape.constant(weighted.t().dot(&centred)).cholesky()?;
         let half = factor.solve_lower(tape.constant(-&state.gradient));
         let step = factor.solve_lower_transposed(half).value();
-        Ok(step.into_owned().into_dimensionality().expect("a vector"))
+        Ok(array(step))
     }
 }
 

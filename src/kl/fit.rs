@@ -6,49 +6,8 @@ use ndarray::{Array1, Array2, Axis};
 
 use super::Nodes;
 use super::descent::{End, Objective, descend, largest, slope_at};
-use crate::autodiff::{Tape, Var};
-use crate::distributions::{MultivariateGaussian, NoGaussian};
-
-/// Mean and covariance of a distribution.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Moments {
-    /// Of shape (d).
-    pub mean: Array1<f64>,
-    /// Of shape (d, d).
-    pub covariance: Array2<f64>,
-}
-
-impl Moments {
-    /// Those of weighted points. The Gaussian that has them is nearest in forward divergence; for samples (of weight 1/n
-    /// each) it is the most likely one ([notes](crate::kl#forward-kl-moment-matching)).
-    pub fn of(nodes: &Nodes) -> Self {
-        let mean = nodes.weights().dot(nodes.points());
-        let centred = nodes.points() - &mean;
-        let weighted = &centred * &nodes.weights().view().insert_axis(Axis(1));
-        Self {
-            covariance: weighted.t().dot(&centred),
-            mean,
-        }
-    }
-
-    /// A mean with independent dimensions of one deviation.
-    pub fn round(mean: Array1<f64>, deviation: f64) -> Self {
-        let covariance = Array2::eye(mean.len()) * (deviation * deviation);
-        Self { mean, covariance }
-    }
-
-    /// The Gaussian with these moments, as constants on a tape.
-    ///
-    /// # Errors
-    /// If the covariance is that of no Gaussian.
-    pub fn gaussian<'t>(
-        &self,
-        tape: &'t Tape<f64>,
-    ) -> Result<MultivariateGaussian<'t, f64>, NoGaussian> {
-        let covariance = tape.constant(self.covariance.clone());
-        MultivariateGaussian::from_covariance(tape.constant(self.mean.clone()), covariance)
-    }
-}
+use crate::autodiff::{Tape, Var, array};
+use crate::distributions::{Moments, MultivariateGaussian, NoGaussian};
 
 /// Which Gaussians a fit may choose from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,16 +152,13 @@ impl Family {
         let tape = Tape::new();
         let start = match shape {
             Shape::Full => start.clone(),
-            Shape::Diagonal => Moments {
-                mean: start.mean.clone(),
-                covariance: Array2::from_diag(&start.covariance.diag()),
-            },
+            Shape::Diagonal => start.diagonal(),
         };
-        let factor = start.gaussian(&tape)?.factor().value().into_owned();
+        let factor = start.on(&tape)?.factor();
         Ok(Self {
             shape,
             start_mean: start.mean,
-            start_factor: factor.into_dimensionality().expect("a matrix"),
+            start_factor: array(factor.value()),
         })
     }
 
@@ -242,12 +198,7 @@ impl Family {
     fn moments(&self, parameters: &Array1<f64>) -> Option<Moments> {
         let tape = Tape::new();
         let q = self.gaussian(tape.constant(parameters.clone()))?;
-        let mean = q.mean().value().into_owned();
-        let covariance = q.covariance().value().into_owned();
-        Some(Moments {
-            mean: mean.into_dimensionality().expect("a vector"),
-            covariance: covariance.into_dimensionality().expect("a matrix"),
-        })
+        Some(q.value())
     }
 
     /// The end of a descent, as a fit.
@@ -601,7 +552,7 @@ impl Masses {
     /// How far another rule's mass, means and variances are from these: the largest difference, in nats, deviations and
     /// parts of the variance; ∞ if these have no extent.
     fn distance(&self, other: &Self) -> f64 {
-        let [these, those] = [self, other].map(|masses| Moments::of(&masses.nodes));
+        let [these, those] = [self, other].map(|masses| masses.nodes.moments());
         let variances = these.covariance.diag();
         if variances.iter().any(|&variance| variance == 0.0) {
             return f64::INFINITY;
@@ -698,7 +649,7 @@ impl Target {
 
     /// Mean and covariance of p.
     pub fn moments(&self) -> Moments {
-        Moments::of(&self.all.nodes)
+        self.all.nodes.moments()
     }
 
     /// The Gaussian with the least KL(p ‖ q), in closed form: p's mean with its covariance, or with the diagonal of that

@@ -5,8 +5,9 @@ use std::fmt;
 
 use ndarray::{Array1, arr1};
 
-use super::fit::{Effort, Fit, Moments, NoFit, Shape, reverse_fit};
+use super::fit::{Effort, Fit, NoFit, Shape, reverse_fit};
 use crate::autodiff::Var;
+use crate::distributions::Moments;
 
 /// Σ_k w_k N(m_k, σ_k²) on the line: a target for fits ([`variational::GaussianMixture`](crate::variational::GaussianMixture) is the one that
 /// EM fits to data).

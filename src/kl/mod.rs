@@ -12,11 +12,12 @@ mod nodes;
 mod reverse_gradient;
 mod tables;
 
+pub use crate::distributions::Moments;
 pub use classes::{bernoulli, categorical};
 pub use exponential_family::{ExponentialFamily, NoProjection, Projection};
 pub use fisher::{FisherInformation, NotDifferentiable, fisher_information};
 pub use fit::{
-    Effort, Fit, Grid, Minima, Moments, NoFit, Shape, Target, reverse_fit, reverse_minima, starts,
+    Effort, Fit, Grid, Minima, NoFit, Shape, Target, reverse_fit, reverse_minima, starts,
 };
 pub use gaussian::{gaussian_diagonal, gaussian_full, gaussian_standard};
 pub use mean_field::{GaussianMeanField, mean_field};

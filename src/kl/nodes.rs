@@ -5,6 +5,8 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, Axis};
 
+use crate::distributions::Moments;
+
 /// Points with weights: Σ w_i f(x_i) is, or estimates, the expectation of f.
 ///
 /// Three kinds have constructors: quadrature, whose sum is exact for a class of functions; enumeration of finitely many
@@ -180,6 +182,12 @@ impl Nodes {
     /// The weights, of shape (n), of sum 1.
     pub fn weights(&self) -> &Array1<f64> {
         &self.weights
+    }
+
+    /// Their mean and covariance. The Gaussian that has them is nearest in forward divergence; for samples it is the most
+    /// likely one ([notes](crate::kl#forward-kl-moment-matching)).
+    pub fn moments(&self) -> Moments {
+        Moments::of(self.points.view(), self.weights.view())
     }
 
     /// How many points there are.

@@ -15,7 +15,7 @@ mod surgery;
 pub use collapse::{ACTIVE, Activity, NoActivity, collapse_curvatures};
 pub use eigen::{Eigen, NoSpectrum, symmetric_eigen};
 pub use evidence::Evidence;
-pub use gap::{Codes, Gaps, Refinement};
+pub use gap::{Gaps, Refinement};
 pub use linear::LinearVae;
 pub use minibatch::{Drawing, minibatch_objective, minibatch_variance};
 pub use model::{Architecture, Divergence, Elbo, Likelihood, Observation, Vae};

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use ndarray::{ArrayView2, Ix2};
 use rand::Rng;
 
 use crate::Scalar;
 use crate::autodiff::{Tape, Var};
 use crate::distributions::noise::standard_normal;
-use crate::distributions::{Bernoulli, DiagonalGaussian};
+use crate::distributions::{Bernoulli, DiagonalGaussian, GaussianParameters};
 use crate::kl;
 use crate::nn::{
     Activation, Batch, Bound, Initialisation, Mlp, Model, Objective, ParameterId, Parameters,
@@ -246,6 +247,20 @@ impl Vae {
             mean: output.slice(axis, 0..latent),
             log_variance: output.slice(axis, latent..2 * latent),
         }
+    }
+
+    /// q(z|x) for data of shape (N, dimensions), off the tape.
+    ///
+    /// # Panics
+    /// If the data have another number of dimensions.
+    pub fn codes<T: Scalar>(
+        &self,
+        parameters: &Parameters<T>,
+        data: ArrayView2<'_, T>,
+    ) -> GaussianParameters<T, Ix2> {
+        let tape = Tape::new();
+        let p = parameters.bind_constant(&tape);
+        self.encode(&p, tape.constant(data)).value()
     }
 
     /// p(x|z) for latents of shape (…, latent).

@@ -10,6 +10,7 @@ use super::eigen::{Eigen, NoSpectrum, symmetric_eigen};
 use crate::Scalar;
 use crate::autodiff::Tape;
 use crate::background::LinearGaussian;
+use crate::distributions::Moments;
 
 /// x = Wz + b + σε with z ~ N(0, I) in d dimensions and ε ~ N(0, I) in D, fitted by maximum likelihood (Tipping and Bishop,
 /// *Probabilistic principal component analysis*, 1999).
@@ -121,7 +122,7 @@ impl Ppca {
     /// # Errors
     /// If there are no data, if one is not finite, if d >= D, or if the data vary in at most d directions.
     pub fn fit(data: ArrayView2<'_, f64>, latent: usize) -> Result<Self, PpcaError> {
-        let (mean, covariance) = moments(data)?;
+        let Moments { mean, covariance } = moments(data)?;
         Self::from_covariance(mean, &covariance, latent).map_err(|reason| match reason {
             // A constant column has a variance by rounding.
             PpcaError::Unbounded { latent, rank, .. } => PpcaError::Unbounded {
@@ -232,16 +233,13 @@ impl Ppca {
 }
 
 /// Mean and covariance of data of shape (N, D), divided by N.
-fn moments(data: ArrayView2<'_, f64>) -> Result<(Array1<f64>, Array2<f64>), PpcaError> {
+fn moments(data: ArrayView2<'_, f64>) -> Result<Moments, PpcaError> {
     let not_finite = data.indexed_iter().find(|(_, x)| !x.is_finite());
     if let Some(((row, column), &found)) = not_finite {
         let index = [row, column];
         return Err(NoSpectrum::NotFinite { index, found }.into());
     }
-    let mean = data.mean_axis(Axis(0)).ok_or(PpcaError::Empty)?;
-    let centred = &data - &mean;
-    let covariance = centred.t().dot(&centred) / data.nrows() as f64;
-    Ok((mean, covariance))
+    Moments::of_samples(data).ok_or(PpcaError::Empty)
 }
 
 fn constant_columns(data: ArrayView2<'_, f64>) -> usize {

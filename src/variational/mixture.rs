@@ -8,7 +8,7 @@ use rand::seq::index::sample;
 
 use super::Stopping;
 use crate::autodiff::Tape;
-use crate::distributions::{MultivariateGaussian, NoGaussian};
+use crate::distributions::{Moments, MultivariateGaussian, NoGaussian};
 
 /// Σ_k π_k N(x; μ_k, Σ_k) in d dimensions, to be fitted to data ([`kl::UnivariateMixture`](crate::kl::UnivariateMixture) is a target on the line). One-dimensional data are of shape (n, 1).
 #[derive(Clone, Debug, PartialEq)]
@@ -148,8 +148,7 @@ impl GaussianMixture {
         rng: &mut impl Rng,
     ) -> Result<Self, MixtureError> {
         check_data(data)?;
-        let everything = Array2::ones((data.nrows(), 1));
-        let (_, covariance) = weighted_moments(data, everything.column(0).to_owned(), covariances);
+        let covariance = weighted_moments(data, Array1::ones(data.nrows()), covariances).covariance;
         let mut chosen: Vec<usize> = Vec::new();
         for index in sample(rng, data.nrows(), data.nrows()) {
             let is_new = || {
@@ -375,12 +374,12 @@ fn maximise(
             mixture.weights[k] = 0.0;
             continue;
         }
-        let (mean, covariance) = weighted_moments(data, &q.column(k) / count, covariances);
-        mixture.means.row_mut(k).assign(&mean);
+        let moments = weighted_moments(data, &q.column(k) / count, covariances);
+        mixture.means.row_mut(k).assign(&moments.mean);
         mixture
             .covariances
             .index_axis_mut(Axis(0), k)
-            .assign(&covariance);
+            .assign(&moments.covariance);
     }
     mixture
 }
@@ -390,17 +389,13 @@ fn weighted_moments(
     data: ArrayView2<f64>,
     weights: Array1<f64>,
     covariances: Covariances,
-) -> (Array1<f64>, Array2<f64>) {
+) -> Moments {
     let weights = &weights / weights.sum();
-    let mean = weights.dot(&data);
-    // About the mean: E xxᵀ - μμᵀ would cancel.
-    let centred = &data - &mean;
-    let weighted = &centred * &weights.insert_axis(Axis(1));
-    let covariance = match covariances {
-        Covariances::Full => centred.t().dot(&weighted),
-        Covariances::Diagonal => Array2::from_diag(&(&centred * &weighted).sum_axis(Axis(0))),
-    };
-    (mean, covariance)
+    let moments = Moments::of(data, weights.view());
+    match covariances {
+        Covariances::Full => moments,
+        Covariances::Diagonal => moments.diagonal(),
+    }
 }
 
 /// Σ_n Σ_k q_nk [log p(x_n, k) - log q_nk], in nats.

@@ -223,7 +223,7 @@ fn is_maximum_likelihood() {
     }
     // Samples of a Gaussian: the likeliest one has their mean and their variance with n, not n - 1, below.
     let points = arr2(&[[1.0], [2.0], [6.0]]);
-    let moments = Moments::of(&Nodes::samples(points).unwrap());
+    let moments = Nodes::samples(points).unwrap().moments();
     assert!((moments.mean[0] - 3.0).abs() < 1e-15);
     assert!((moments.covariance[[0, 0]] - 14.0 / 3.0).abs() < 1e-14);
 }

@@ -2,7 +2,8 @@
 
 use std::f64::consts::LN_2;
 
-use elbo::vae::{Codes, NoSurgery, Surgery};
+use elbo::distributions::GaussianParameters;
+use elbo::vae::{NoSurgery, Surgery};
 use ndarray::Array2;
 
 use super::random_codes;
@@ -10,9 +11,9 @@ use crate::common::random::rng;
 
 #[test]
 fn at_its_limits() {
-    let line = |means: &[f64], s: f64| Codes {
-        means: Array2::from_shape_vec((means.len(), 1), means.to_vec()).unwrap(),
-        log_variances: Array2::from_elem((means.len(), 1), s),
+    let line = |means: &[f64], s: f64| GaussianParameters {
+        mean: Array2::from_shape_vec((means.len(), 1), means.to_vec()).unwrap(),
+        log_variance: Array2::from_elem((means.len(), 1), s),
     };
     // Equal codes carry no information, and what is left is the divergence of one of them.
     let same = Surgery::exact(&line(&[0.8; 5], -1.0)).unwrap();
@@ -63,9 +64,9 @@ fn at_its_limits() {
 #[test]
 fn of_narrow_codes() {
     let mut rng = rng(144);
-    let line = |codes: &[(f64, f64)]| Codes {
-        means: Array2::from_shape_fn((codes.len(), 1), |(n, _)| codes[n].0),
-        log_variances: Array2::from_shape_fn((codes.len(), 1), |(n, _)| codes[n].1),
+    let line = |codes: &[(f64, f64)]| GaussianParameters {
+        mean: Array2::from_shape_fn((codes.len(), 1), |(n, _)| codes[n].0),
+        log_variance: Array2::from_shape_fn((codes.len(), 1), |(n, _)| codes[n].1),
     };
     // One code carries no information on its index, however narrow it is; the grid is right or refuses.
     for s in [-20.0, -30.0, -36.0, -60.0, -70.0, -80.0, -1480.0, -1500.0] {
