@@ -4,7 +4,7 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, Axis};
 
-use super::tables::of_tables;
+use super::tables::tables;
 use crate::autodiff::{NotPositiveDefinite, Tape, Var, array};
 use crate::background::{BadData, check_distribution, check_numbers};
 
@@ -192,11 +192,11 @@ impl ExponentialFamily {
             if largest(&step) <= 1e-10 * (1.0 + largest(&natural)) {
                 natural += &step;
                 let probabilities = self.state(&natural).q;
-                let tables = (p.clone().into_dyn(), probabilities.clone().into_dyn());
+                let (p, q) = (p.clone().into_dyn(), probabilities.clone().into_dyn());
                 return Ok(Projection {
                     natural,
                     probabilities,
-                    divergence: of_tables(&tables.0, &tables.1)?,
+                    divergence: tables(&p, &q)?,
                     iterations,
                 });
             }

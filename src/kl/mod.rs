@@ -13,6 +13,7 @@ mod reverse_gradient;
 mod tables;
 
 pub use crate::distributions::Moments;
+pub use crate::variational::log_tables::log_tables;
 pub use classes::{bernoulli, categorical};
 pub use exponential_family::{ExponentialFamily, NoProjection, Projection};
 pub use fisher::{FisherInformation, NotDifferentiable, fisher_information};
@@ -27,4 +28,4 @@ pub use nodes::{Nodes, NotAnExpectation};
 pub use reverse_gradient::{
     DiagonalFamily, Family, NotFinite, reverse_gradient_by_path, reverse_gradient_by_score,
 };
-pub use tables::{ChainRule, chain_rule, chain_terms, of_tables};
+pub use tables::{ChainRule, chain_rule, chain_terms, tables};

@@ -151,13 +151,13 @@ impl Surgery<f64> {
         let aggregate = codes.mean_axis(Axis(0)).ok_or(NoSurgery::Empty)?.into_dyn();
         let mean_from = |target| -> Result<f64, BadData> {
             let rows = codes.rows().into_iter();
-            let each = rows.map(|row| kl::of_tables(&row.to_owned().into_dyn(), target));
+            let each = rows.map(|row| kl::tables(&row.to_owned().into_dyn(), target));
             Ok(each.sum::<Result<f64, _>>()? / codes.nrows() as f64)
         };
         Ok(Self {
             divergence: mean_from(&prior)?,
             information: mean_from(&aggregate)?,
-            marginal: kl::of_tables(&aggregate, &prior)?,
+            marginal: kl::tables(&aggregate, &prior)?,
             bound: (codes.nrows() as f64).ln(),
         })
     }

@@ -7,7 +7,7 @@ use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
 use elbo::kl::{
     Effort, ExponentialFamily, Grid, Moments, NoProjection, Nodes, Shape, Target,
-    UnivariateMixture, of_tables,
+    UnivariateMixture, tables,
 };
 use ndarray::{Array1, Array2, Axis, arr1, arr2};
 use rand::Rng;
@@ -61,7 +61,7 @@ fn by_hand() {
         let divergence = forward_divergence(&family, &p, eta);
         let q = owned(family.log_probabilities(eta).value()).mapv(f64::exp);
         value.number(
-            of_tables(&p.clone().into_dyn(), &q).unwrap(),
+            tables(&p.clone().into_dyn(), &q).unwrap(),
             divergence.item(),
             1.0,
         );
@@ -116,8 +116,8 @@ fn projects_onto_the_family() {
             );
             let r = owned(family.log_probabilities(eta).value()).mapv(f64::exp);
             let q = nearest.probabilities.clone().into_dyn();
-            let whole = of_tables(&p.clone().into_dyn(), &r).unwrap();
-            let parts = nearest.divergence + of_tables(&q, &r).unwrap();
+            let whole = tables(&p.clone().into_dyn(), &r).unwrap();
+            let parts = nearest.divergence + tables(&q, &r).unwrap();
             worst.number(parts, whole, 1.0);
         }
     }
@@ -218,7 +218,7 @@ fn is_maximum_likelihood() {
                 .value(),
         );
         let log_likelihood: f64 = counts.iter().zip(&log_q).map(|(c, l)| c * l).sum();
-        let divergence = of_tables(&frequencies.clone().into_dyn(), &log_q.mapv(f64::exp)).unwrap();
+        let divergence = tables(&frequencies.clone().into_dyn(), &log_q.mapv(f64::exp)).unwrap();
         assert!((log_likelihood / n as f64 + divergence + entropy).abs() < 1e-12);
     }
     // Samples of a Gaussian: the likeliest one has their mean and their variance with n, not n - 1, below.
