@@ -334,12 +334,9 @@ impl Vae {
         Elbo { reconstruction, kl }
     }
 
-    /// The shape of the noise that [`elbo`](Vae::elbo) takes for a batch.
-    pub fn noise_shape(&self, batch: usize) -> Vec<usize> {
-        match self.samples {
-            1 => vec![batch, self.architecture.latent],
-            samples => vec![samples, batch, self.architecture.latent],
-        }
+    /// The shape of the noise that [`elbo`](Vae::elbo) takes for a batch: (L, batch, latent), for every L.
+    pub fn noise_shape(&self, batch: usize) -> [usize; 3] {
+        [self.samples, batch, self.architecture.latent]
     }
 }
 
