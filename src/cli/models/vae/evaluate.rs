@@ -9,8 +9,8 @@ use crate::cli::models::DataCommand;
 use crate::cli::progress::{Progress, say, warn};
 use crate::cli::requests::Evaluate;
 use crate::data::{Pixels, Source};
-use crate::distributions::{Estimate, GaussianParameters};
 use crate::distributions::noise::{standard_normal, stream};
+use crate::distributions::{Estimate, GaussianParameters};
 use crate::train::evaluate;
 use crate::vae::{Activity, Elbo, Evidence, Refinement, Surgery, unit_divergences};
 
