@@ -15,4 +15,4 @@ pub(crate) use ops::{relu, sigmoid, softplus};
 pub use product::product;
 pub(crate) use tape::array;
 pub use tape::{IntoValue, Pullback, Tape, Value, Var};
-pub use trace::{Step, Trace};
+pub use trace::{Trace, TraceStep};

@@ -193,11 +193,11 @@ impl Draws {
     /// The means over the draws, with the standard errors of independent draws. Those of
     /// [`Baseline::LeaveOneOut`](super::Baseline::LeaveOneOut) depend on each other, and its few draws' standard errors are
     /// too small: there the figures are.
-    pub fn estimate(&self) -> Gradient {
+    pub fn estimate(&self) -> GradientEstimate {
         let of = |draws: ArrayView1<f64>| {
             Estimate::of(draws.iter().copied()).expect("at least one draw, all of them finite")
         };
-        Gradient {
+        GradientEstimate {
             value: of(self.values.view()),
             entries: self.gradients.columns().into_iter().map(of).collect(),
         }
@@ -233,7 +233,7 @@ impl Draws {
 
 /// The estimate of E f and of its gradient.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Gradient {
+pub struct GradientEstimate {
     /// E f: the bound itself, where f is that of the evidence lower bound.
     pub value: Estimate,
     /// ∂ E f / ∂φ entry by entry, in the order of [`Draws::gradients`].

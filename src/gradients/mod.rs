@@ -11,7 +11,7 @@ mod variance;
 
 pub use crate::distributions::GaussianParameters;
 pub use bound::{estimator_a, estimator_b, sticking_the_landing};
-pub use draws::{Draws, Gradient, NoGradient};
+pub use draws::{Draws, GradientEstimate, NoGradient};
 pub use pathwise::pathwise_gradient;
 pub use products::{hessian_product, push_forward};
 pub use score::{Baseline, best_baseline, categorical_score_gradient, score_gradient};
