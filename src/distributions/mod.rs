@@ -37,7 +37,7 @@ pub(crate) use limits::{
     both, expectation, mask, not, possible, standardise, standardised, weighed, weighted,
 };
 pub(crate) use log_sum::LogSum;
-pub use multivariate::{MultivariateGaussian, NoGaussian};
+pub use multivariate::{GaussianError, MultivariateGaussian};
 pub(crate) use multivariate::{asymmetric_entry, off_diagonal, total_correlation};
 pub use off_tape::{GaussianParameters, Moments};
 pub use special::{ln_beta, ln_gamma};

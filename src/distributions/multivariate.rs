@@ -24,7 +24,7 @@ use crate::autodiff::{Mask, NotPositiveDefinite, Value, Var};
 /// let gaussian = MultivariateGaussian::from_covariance(mean, covariance)?;
 /// let at_mean: f64 = gaussian.log_density(mean).item();
 /// assert!((at_mean + 0.5 * 36f64.ln() + std::f64::consts::TAU.ln()).abs() < 1e-14);
-/// # Ok::<(), elbo::distributions::NoGaussian>(())
+/// # Ok::<(), elbo::distributions::GaussianError>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct MultivariateGaussian<'t, T: Scalar> {
@@ -34,7 +34,7 @@ pub struct MultivariateGaussian<'t, T: Scalar> {
 
 /// Why a matrix is not the covariance of a Gaussian with a density, or not the factor of one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum NoGaussian {
+pub enum GaussianError {
     /// The covariance is singular or indefinite, or an entry is not finite.
     NotPositiveDefinite(NotPositiveDefinite),
     /// The covariance differs from its transpose by more than rounding.
@@ -66,7 +66,7 @@ pub enum NoGaussian {
     },
 }
 
-impl fmt::Display for NoGaussian {
+impl fmt::Display for GaussianError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotPositiveDefinite(reason) => write!(f, "covariance: {reason}"),
@@ -94,9 +94,9 @@ impl fmt::Display for NoGaussian {
     }
 }
 
-impl std::error::Error for NoGaussian {}
+impl std::error::Error for GaussianError {}
 
-impl From<NotPositiveDefinite> for NoGaussian {
+impl From<NotPositiveDefinite> for GaussianError {
     fn from(reason: NotPositiveDefinite) -> Self {
         Self::NotPositiveDefinite(reason)
     }
@@ -110,7 +110,7 @@ impl<'t, T: Scalar> MultivariateGaussian<'t, T> {
     ///
     /// # Panics
     /// If the shapes do not fit.
-    pub fn from_factor(mean: Var<'t, T>, factor: Var<'t, T>) -> Result<Self, NoGaussian> {
+    pub fn from_factor(mean: Var<'t, T>, factor: Var<'t, T>) -> Result<Self, GaussianError> {
         check_shapes(&mean.shape(), &factor.shape());
         check_factor(&factor.value())?;
         Ok(Self { mean, factor })
@@ -123,7 +123,10 @@ impl<'t, T: Scalar> MultivariateGaussian<'t, T> {
     ///
     /// # Panics
     /// If the shapes do not fit.
-    pub fn from_covariance(mean: Var<'t, T>, covariance: Var<'t, T>) -> Result<Self, NoGaussian> {
+    pub fn from_covariance(
+        mean: Var<'t, T>,
+        covariance: Var<'t, T>,
+    ) -> Result<Self, GaussianError> {
         check_shapes(&mean.shape(), &covariance.shape());
         check_symmetric(&covariance.value())?;
         let factor = covariance.cholesky()?;
@@ -238,12 +241,12 @@ fn check_shapes(mean: &[usize], matrix: &[usize]) {
     );
 }
 
-fn check_symmetric<T: Scalar>(covariance: &Value<T>) -> Result<(), NoGaussian> {
+fn check_symmetric<T: Scalar>(covariance: &Value<T>) -> Result<(), GaussianError> {
     let matrix = covariance.mapv(|entry| entry.as_f64());
     let matrix = matrix.into_dimensionality().expect("a matrix");
     match asymmetric_entry(matrix.view(), T::epsilon().as_f64()) {
         None => Ok(()),
-        Some([row, column]) => Err(NoGaussian::NotSymmetric {
+        Some([row, column]) => Err(GaussianError::NotSymmetric {
             row,
             column,
             entry: matrix[[row, column]],
@@ -267,18 +270,18 @@ pub fn asymmetric_entry(matrix: ArrayView2<'_, f64>, epsilon: f64) -> Option<[us
     below.into_iter().find(differs)
 }
 
-fn check_factor<T: Scalar>(factor: &Value<T>) -> Result<(), NoGaussian> {
+fn check_factor<T: Scalar>(factor: &Value<T>) -> Result<(), GaussianError> {
     let k = factor.shape()[0];
     let at = |i: usize, j: usize| factor[[i, j]].as_f64();
     for row in 0..k {
         let entry = at(row, row);
         if !(entry > 0.0 && entry.is_finite()) {
-            return Err(NoGaussian::DiagonalNotPositive { row, entry });
+            return Err(GaussianError::DiagonalNotPositive { row, entry });
         }
         for column in row + 1..k {
             let entry = at(row, column);
             if entry != 0.0 {
-                return Err(NoGaussian::NotLowerTriangular { row, column, entry });
+                return Err(GaussianError::NotLowerTriangular { row, column, entry });
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use ndarray::{Array, Array1, Array2, ArrayView1, ArrayView2, Axis, Dimension, Ix1};
 
-use super::{DiagonalGaussian, MultivariateGaussian, NoGaussian};
+use super::{DiagonalGaussian, GaussianError, MultivariateGaussian};
 use crate::Scalar;
 use crate::autodiff::{Tape, array, broadcast_shape};
 
@@ -79,7 +79,7 @@ impl<T: Scalar> DiagonalGaussian<'_, T> {
 /// let p = Moments { mean: arr1(&[1.0, -1.0]), covariance: arr2(&[[4.0, 2.0], [2.0, 10.0]]) };
 /// let back = p.on(&Tape::new())?.value();
 /// assert!((back.covariance - p.covariance).iter().all(|x| x.abs() < 1e-14));
-/// # Ok::<(), elbo::distributions::NoGaussian>(())
+/// # Ok::<(), elbo::distributions::GaussianError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moments {
@@ -138,7 +138,10 @@ impl Moments {
     ///
     /// # Panics
     /// If the shapes do not fit.
-    pub fn on<'t>(&self, tape: &'t Tape<f64>) -> Result<MultivariateGaussian<'t, f64>, NoGaussian> {
+    pub fn on<'t>(
+        &self,
+        tape: &'t Tape<f64>,
+    ) -> Result<MultivariateGaussian<'t, f64>, GaussianError> {
         let covariance = tape.constant(self.covariance.clone());
         MultivariateGaussian::from_covariance(tape.constant(self.mean.clone()), covariance)
     }

@@ -30,7 +30,7 @@ impl GaussianParameters {
         &self,
         operation: &str,
         noise: ArrayView2<'_, f64>,
-    ) -> Result<(), NoGradient> {
+    ) -> Result<(), GradientError> {
         let (mean, log_variance) = (&self.mean, &self.log_variance);
         assert!(
             mean.len() == log_variance.len() && noise.ncols() == mean.len(),
@@ -40,7 +40,7 @@ impl GaussianParameters {
             noise.shape()
         );
         if noise.nrows() == 0 {
-            return Err(NoGradient::NoDraws);
+            return Err(GradientError::NoDraws);
         }
         check_finite("mean", mean)?;
         check_finite("log-variance", log_variance)?;
@@ -50,7 +50,7 @@ impl GaussianParameters {
 
 /// Why there is no gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoGradient {
+pub enum GradientError {
     /// There are no draws.
     NoDraws,
     /// A number that was given is NaN or infinite.
@@ -86,7 +86,7 @@ pub enum NoGradient {
     },
 }
 
-impl fmt::Display for NoGradient {
+impl fmt::Display for GradientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDraws => write!(f, "expected at least one draw, found none; draw some"),
@@ -117,14 +117,14 @@ impl fmt::Display for NoGradient {
     }
 }
 
-impl std::error::Error for NoGradient {}
+impl std::error::Error for GradientError {}
 
 pub(super) fn check_finite<'a>(
     what: &'static str,
     numbers: impl IntoIterator<Item = &'a f64>,
-) -> Result<(), NoGradient> {
+) -> Result<(), GradientError> {
     match numbers.into_iter().position(|x| !x.is_finite()) {
-        Some(index) => Err(NoGradient::Given { what, index }),
+        Some(index) => Err(GradientError::Given { what, index }),
         None => Ok(()),
     }
 }
@@ -134,7 +134,7 @@ pub(super) fn values_of(
     operation: &str,
     f: Var<'_, f64>,
     draws: usize,
-) -> Result<Array1<f64>, NoGradient> {
+) -> Result<Array1<f64>, GradientError> {
     let values = f.value();
     assert!(
         values.shape() == [draws],
@@ -143,17 +143,17 @@ pub(super) fn values_of(
     );
     if let Some(draw) = values.iter().position(|x| !x.is_finite()) {
         let what = "value";
-        return Err(NoGradient::NotFinite { what, draw });
+        return Err(GradientError::NotFinite { what, draw });
     }
     Ok(array(values))
 }
 
 /// Are the gradients of all draws finite?
-pub(super) fn check_gradients(gradients: &Array2<f64>) -> Result<(), NoGradient> {
+pub(super) fn check_gradients(gradients: &Array2<f64>) -> Result<(), GradientError> {
     let finite = |row: ArrayView1<f64>| row.iter().all(|x| x.is_finite());
     let what = "gradient";
     match gradients.outer_iter().position(|row| !finite(row)) {
-        Some(draw) => Err(NoGradient::NotFinite { what, draw }),
+        Some(draw) => Err(GradientError::NotFinite { what, draw }),
         None => Ok(()),
     }
 }
@@ -174,7 +174,7 @@ pub struct Draws {
 }
 
 impl Draws {
-    pub(super) fn new(values: Array1<f64>, gradients: Array2<f64>) -> Result<Self, NoGradient> {
+    pub(super) fn new(values: Array1<f64>, gradients: Array2<f64>) -> Result<Self, GradientError> {
         check_gradients(&gradients)?;
         Ok(Self { values, gradients })
     }

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2};
 
 use crate::autodiff::{Tape, array};
-use crate::distributions::{Moments, NoGaussian, total_correlation};
+use crate::distributions::{GaussianError, Moments, total_correlation};
 
 /// The best Gaussians with independent dimensions for N(μ, Σ), in both directions of the divergence. Both have the mean μ.
 /// (What coordinate ascent over a table finds is a [`variational::TableMeanField`](crate::variational::TableMeanField).)
@@ -30,7 +30,7 @@ pub struct GaussianMeanField {
 /// assert!((fits.reverse[0] - 0.64).abs() < 1e-15);
 /// assert_eq!(fits.forward[0], 1.0);
 /// assert!((fits.reverse_divergence + 0.5 * 0.64f64.ln()).abs() < 1e-15);
-/// # Ok::<(), elbo::distributions::NoGaussian>(())
+/// # Ok::<(), elbo::distributions::GaussianError>(())
 /// ```
 ///
 /// # Errors
@@ -38,7 +38,7 @@ pub struct GaussianMeanField {
 ///
 /// # Panics
 /// If Σ is not a square matrix.
-pub fn mean_field(covariance: &Array2<f64>) -> Result<GaussianMeanField, NoGaussian> {
+pub fn mean_field(covariance: &Array2<f64>) -> Result<GaussianMeanField, GaussianError> {
     let (tape, k) = (Tape::new(), covariance.nrows());
     let target = Moments {
         mean: Array1::zeros(k),

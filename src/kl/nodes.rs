@@ -19,7 +19,7 @@ pub struct Nodes {
 
 /// Why points and weights make no expectation.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum NotAnExpectation {
+pub enum NodesError {
     /// There is no point.
     Empty,
     /// A weight is negative, NaN or infinite.
@@ -38,7 +38,7 @@ pub enum NotAnExpectation {
     },
 }
 
-impl fmt::Display for NotAnExpectation {
+impl fmt::Display for NodesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => write!(f, "expected at least one point with a weight, found none"),
@@ -58,7 +58,7 @@ impl fmt::Display for NotAnExpectation {
     }
 }
 
-impl std::error::Error for NotAnExpectation {}
+impl std::error::Error for NodesError {}
 
 /// How far a sum of weights or probabilities may be from 1.
 pub(crate) const TOTAL: f64 = 1e-8;
@@ -71,7 +71,7 @@ impl Nodes {
     ///
     /// # Panics
     /// If the numbers of points and weights differ.
-    pub fn new(points: Array2<f64>, weights: Array1<f64>) -> Result<Self, NotAnExpectation> {
+    pub fn new(points: Array2<f64>, weights: Array1<f64>) -> Result<Self, NodesError> {
         assert!(
             points.nrows() == weights.len(),
             "nodes: shapes {:?} (points) and {:?} (weights) do not fit",
@@ -79,19 +79,19 @@ impl Nodes {
             weights.shape()
         );
         if weights.is_empty() {
-            return Err(NotAnExpectation::Empty);
+            return Err(NodesError::Empty);
         }
         let bad = |x: &f64| !x.is_finite();
         if let Some(index) = points.outer_iter().position(|point| point.iter().any(bad)) {
-            return Err(NotAnExpectation::Point { index });
+            return Err(NodesError::Point { index });
         }
         if let Some(index) = weights.iter().position(|w| bad(w) || *w < 0.0) {
             let weight = weights[index];
-            return Err(NotAnExpectation::Weight { index, weight });
+            return Err(NodesError::Weight { index, weight });
         }
         let total = weights.sum();
         if (total - 1.0).abs() > TOTAL {
-            return Err(NotAnExpectation::Total(total));
+            return Err(NodesError::Total(total));
         }
         Ok(Self { points, weights })
     }
@@ -100,7 +100,7 @@ impl Nodes {
     ///
     /// # Errors
     /// If there is none, or a coordinate is not finite.
-    pub fn samples(points: Array2<f64>) -> Result<Self, NotAnExpectation> {
+    pub fn samples(points: Array2<f64>) -> Result<Self, NodesError> {
         let n = points.nrows();
         Self::new(points, Array1::from_elem(n, 1.0 / n as f64))
     }

@@ -12,14 +12,14 @@ mod profile;
 mod scaling;
 mod surgery;
 
-pub use collapse::{ACTIVE, Activity, NoActivity, collapse_curvatures};
-pub use eigen::{Eigen, NoSpectrum, symmetric_eigen};
+pub use collapse::{ACTIVE, Activity, ActivityError, collapse_curvatures};
+pub use eigen::{Eigen, EigenError, symmetric_eigen};
 pub use evidence::Evidence;
 pub use gap::{Gaps, Refinement};
 pub use linear::LinearVae;
 pub use minibatch::{Drawing, minibatch_objective, minibatch_variance};
 pub use model::{Architecture, Divergence, Elbo, Likelihood, Observation, Vae};
 pub use ppca::{Ppca, PpcaError};
-pub use profile::{NoProfile, NoiseProfile, profile_log_likelihood, profile_noise};
+pub use profile::{NoiseProfile, ProfileError, profile_log_likelihood, profile_noise};
 pub use scaling::{LossScaling, Reduction};
-pub use surgery::{NoSurgery, Surgery, unit_divergences};
+pub use surgery::{Surgery, SurgeryError, unit_divergences};

@@ -28,7 +28,7 @@ pub struct Surgery<E> {
 
 /// Why codes cannot be cut.
 #[derive(Clone, Debug, PartialEq)]
-pub enum NoSurgery {
+pub enum SurgeryError {
     /// There are no data.
     Empty,
     /// A mean or log-variance is NaN or infinite.
@@ -71,7 +71,7 @@ pub enum NoSurgery {
     Estimate(EstimateError),
 }
 
-impl fmt::Display for NoSurgery {
+impl fmt::Display for SurgeryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => write!(f, "expected the code of at least one datum, found none"),
@@ -108,15 +108,15 @@ impl fmt::Display for NoSurgery {
     }
 }
 
-impl std::error::Error for NoSurgery {}
+impl std::error::Error for SurgeryError {}
 
-impl From<BadData> for NoSurgery {
+impl From<BadData> for SurgeryError {
     fn from(reason: BadData) -> Self {
         Self::NotATable(reason)
     }
 }
 
-impl From<EstimateError> for NoSurgery {
+impl From<EstimateError> for SurgeryError {
     fn from(reason: EstimateError) -> Self {
         Self::Estimate(reason)
     }
@@ -146,9 +146,12 @@ impl Surgery<f64> {
     pub fn of_tables(
         codes: ArrayView2<'_, f64>,
         prior: ArrayView1<'_, f64>,
-    ) -> Result<Self, NoSurgery> {
+    ) -> Result<Self, SurgeryError> {
         let prior = prior.to_owned().into_dyn();
-        let aggregate = codes.mean_axis(Axis(0)).ok_or(NoSurgery::Empty)?.into_dyn();
+        let aggregate = codes
+            .mean_axis(Axis(0))
+            .ok_or(SurgeryError::Empty)?
+            .into_dyn();
         let mean_from = |target| -> Result<f64, BadData> {
             let rows = codes.rows().into_iter();
             let each = rows.map(|row| kl::tables(&row.to_owned().into_dyn(), target));
@@ -168,7 +171,7 @@ impl Surgery<f64> {
     /// # Errors
     /// If there are no codes, a number is not finite, they have not one or two dimensions, or the grid would be too large or its
     /// points too close to be told apart.
-    pub fn exact(codes: &GaussianParameters<f64, Ix2>) -> Result<Self, NoSurgery> {
+    pub fn exact(codes: &GaussianParameters<f64, Ix2>) -> Result<Self, SurgeryError> {
         check(codes)?;
         let (points, volume) = grid(codes)?;
         let mixture = AggregatePosterior::new(codes);
@@ -204,7 +207,7 @@ impl Surgery<Estimate> {
         codes: &GaussianParameters<f64, Ix2>,
         draws: usize,
         rng: &mut impl Rng,
-    ) -> Result<Self, NoSurgery> {
+    ) -> Result<Self, SurgeryError> {
         check(codes)?;
         let pairs = Pairs::new(codes)?;
         let (n, d) = codes.mean.dim();
@@ -234,7 +237,7 @@ impl Surgery<Estimate> {
 ///
 /// # Errors
 /// If there are no codes, or a number is not finite.
-pub fn unit_divergences(codes: &GaussianParameters<f64, Ix2>) -> Result<Array1<f64>, NoSurgery> {
+pub fn unit_divergences(codes: &GaussianParameters<f64, Ix2>) -> Result<Array1<f64>, SurgeryError> {
     check(codes)?;
     let terms = ndarray::Zip::from(&codes.mean)
         .and(&codes.log_variance)
@@ -246,7 +249,7 @@ fn mean_divergence(codes: &GaussianParameters<f64, Ix2>) -> f64 {
     unit_divergences(codes).expect("checked before").sum()
 }
 
-fn check(codes: &GaussianParameters<f64, Ix2>) -> Result<(), NoSurgery> {
+fn check(codes: &GaussianParameters<f64, Ix2>) -> Result<(), SurgeryError> {
     assert_eq!(
         codes.mean.shape(),
         codes.log_variance.shape(),
@@ -255,12 +258,12 @@ fn check(codes: &GaussianParameters<f64, Ix2>) -> Result<(), NoSurgery> {
         codes.log_variance.shape()
     );
     if codes.mean.nrows() == 0 {
-        return Err(NoSurgery::Empty);
+        return Err(SurgeryError::Empty);
     }
     for numbers in [&codes.mean, &codes.log_variance] {
         let found = numbers.indexed_iter().find(|(_, x)| !x.is_finite());
         if let Some(((datum, unit), &found)) = found {
-            return Err(NoSurgery::NotFinite { datum, unit, found });
+            return Err(SurgeryError::NotFinite { datum, unit, found });
         }
     }
     Ok(())
@@ -275,10 +278,10 @@ struct Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
-    fn new(codes: &'a GaussianParameters<f64, Ix2>) -> Result<Self, NoSurgery> {
+    fn new(codes: &'a GaussianParameters<f64, Ix2>) -> Result<Self, SurgeryError> {
         let mut found = codes.log_variance.indexed_iter();
         if let Some(((datum, unit), &found)) = found.find(|(_, s)| s.abs() > EXTREME) {
-            return Err(NoSurgery::LogVariance { datum, unit, found });
+            return Err(SurgeryError::LogVariance { datum, unit, found });
         }
         Ok(Self {
             codes,
@@ -352,10 +355,10 @@ impl<'a> AggregatePosterior<'a> {
 }
 
 /// A grid that holds all of q̄, its points in rows, and the volume of a cell.
-fn grid(codes: &GaussianParameters<f64, Ix2>) -> Result<(Array2<f64>, f64), NoSurgery> {
+fn grid(codes: &GaussianParameters<f64, Ix2>) -> Result<(Array2<f64>, f64), SurgeryError> {
     let dimensions = codes.mean.ncols();
     if !(1..=2).contains(&dimensions) {
-        return Err(NoSurgery::Dimensions(dimensions));
+        return Err(SurgeryError::Dimensions(dimensions));
     }
     let axes: Vec<Points> = (0..dimensions)
         .map(|unit| Points::of(codes, unit))
@@ -364,7 +367,7 @@ fn grid(codes: &GaussianParameters<f64, Ix2>) -> Result<(Array2<f64>, f64), NoSu
     // NaN where a deviation overflowed.
     let resolved = points <= LARGEST;
     if !resolved {
-        return Err(NoSurgery::TooManyPoints { points });
+        return Err(SurgeryError::TooManyPoints { points });
     }
     let last = axes[dimensions - 1].count as usize;
     let at = |(i, u): (usize, usize)| {
@@ -390,7 +393,7 @@ struct Points {
 }
 
 impl Points {
-    fn of(codes: &GaussianParameters<f64, Ix2>, unit: usize) -> Result<Self, NoSurgery> {
+    fn of(codes: &GaussianParameters<f64, Ix2>, unit: usize) -> Result<Self, SurgeryError> {
         let mu = codes.mean.column(unit);
         let sigma = codes.log_variance.column(unit).mapv(|s| (0.5 * s).exp());
         let end = |sign: f64| {
@@ -401,7 +404,7 @@ impl Points {
         let deviation = sigma.fold(f64::INFINITY, |a, &b| a.min(b));
         let (step, reach) = (deviation / STEPS, low.abs().max(high.abs()));
         if reach.is_finite() && step <= FINEST * f64::EPSILON * reach {
-            return Err(NoSurgery::TooNarrow {
+            return Err(SurgeryError::TooNarrow {
                 unit,
                 deviation,
                 reach,

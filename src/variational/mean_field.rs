@@ -41,7 +41,7 @@ impl Stopping {
     /// let fit = em(data.view(), start, Covariances::Full, Stopping::exactly(5))?;
     /// assert_eq!(fit.bounds.len(), 5);
     /// assert!(!fit.converged);
-    /// # Ok::<(), elbo::variational::MixtureError>(())
+    /// # Ok::<(), elbo::variational::GaussianMixtureError>(())
     /// ```
     pub fn exactly(steps: usize) -> Self {
         Self {

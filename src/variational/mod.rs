@@ -14,5 +14,5 @@ pub use mean_field::{
     optimal_factor,
 };
 pub use mean_field_gaussian::{GaussianAscent, GaussianTarget, GaussianTargetError};
-pub use mixture::{Covariances, EmFit, GaussianMixture, MixtureError, em};
+pub use mixture::{Covariances, EmFit, GaussianMixture, GaussianMixtureError, em};
 pub use weights::LogWeights;

@@ -6,7 +6,7 @@ mod limits;
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
 use elbo::kl::{
-    Effort, ExponentialFamily, Grid, Moments, NoProjection, Nodes, Shape, Target,
+    Effort, ExponentialFamily, Grid, Moments, Nodes, ProjectionError, Shape, Target,
     UnivariateMixture, tables,
 };
 use ndarray::{Array1, Array2, Axis, arr1, arr2};
@@ -100,7 +100,7 @@ fn projects_onto_the_family() {
             let nearest = match family.project(&p) {
                 Ok(nearest) => nearest,
                 // Few outcomes and many statistics: the moments may lie on the border.
-                Err(NoProjection::OnTheBorder { .. }) => continue,
+                Err(ProjectionError::OnTheBorder { .. }) => continue,
                 Err(other) => panic!("{other}"),
             };
             steps = steps.max(nearest.iterations);

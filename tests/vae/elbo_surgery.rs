@@ -7,7 +7,7 @@ use std::f64::consts::TAU;
 use elbo::autodiff::Tape;
 use elbo::distributions::GaussianParameters;
 use elbo::kl;
-use elbo::vae::{NoSurgery, Surgery, unit_divergences};
+use elbo::vae::{Surgery, SurgeryError, unit_divergences};
 use ndarray::{Array1, Array2, Ix2, arr1, arr2, s};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -81,11 +81,11 @@ fn of_tables() {
     let none = Array2::<f64>::zeros((0, 2));
     assert_eq!(
         Surgery::of_tables(none.view(), arr1(&[0.5, 0.5]).view()),
-        Err(NoSurgery::Empty)
+        Err(SurgeryError::Empty)
     );
     assert!(matches!(
         Surgery::of_tables(arr2(&[[0.5, 0.6]]).view(), arr1(&[0.5, 0.5]).view()),
-        Err(NoSurgery::NotATable(_))
+        Err(SurgeryError::NotATable(_))
     ));
 }
 

@@ -3,7 +3,7 @@
 use elbo::autodiff::Tape;
 use elbo::distributions::GaussianParameters;
 use elbo::vae::{
-    Activity, NoActivity, Ppca, collapse_curvatures, symmetric_eigen, unit_divergences,
+    Activity, ActivityError, Ppca, collapse_curvatures, symmetric_eigen, unit_divergences,
 };
 use ndarray::{Array1, Array2, Axis, arr1, arr2};
 use rand::Rng;
@@ -98,7 +98,7 @@ fn counts_units_by_their_means() {
     assert!(!activity.is_active(2));
     assert_eq!(
         Activity::of(Array2::zeros((0, 3)).view()),
-        Err(NoActivity::Empty)
+        Err(ActivityError::Empty)
     );
     // The threshold is 10⁻².
     let spread = |variance: f64| variance.sqrt() * arr1(&[1.0, -1.0]);
