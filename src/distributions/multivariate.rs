@@ -160,6 +160,18 @@ impl<'t, T: Scalar> MultivariateGaussian<'t, T> {
 
     /// KL(N(μ, Σ) ‖ Π_j N(μ_j, Σ_jj)) = ½ (Σ_j log Σ_jj - log |Σ|), in nats, of shape []: the total correlation, 0 if and
     /// only if Σ is diagonal.
+    ///
+    /// ```
+    /// use elbo::autodiff::Tape;
+    /// use elbo::distributions::Moments;
+    /// use ndarray::{arr1, arr2};
+    ///
+    /// // Correlation 0.6: -½ log(1 - 0.36).
+    /// let p = Moments { mean: arr1(&[0.0, 0.0]), covariance: arr2(&[[4.0, 1.2], [1.2, 1.0]]) };
+    /// let correlation = p.on(&Tape::new())?.total_correlation().item();
+    /// assert!((correlation + 0.5 * 0.64f64.ln()).abs() < 1e-15);
+    /// # Ok::<(), elbo::distributions::GaussianError>(())
+    /// ```
     pub fn total_correlation(&self) -> Var<'t, T> {
         total_correlation(self.factor)
     }
