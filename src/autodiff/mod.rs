@@ -13,5 +13,6 @@ pub use gradients::{DifferentiableGradients, Gradients};
 pub use ops::{Mask, NotPositiveDefinite, broadcast_shape, top_k_mask};
 pub(crate) use ops::{relu, sigmoid, softplus};
 pub use product::product;
+pub(crate) use tape::array;
 pub use tape::{IntoValue, Pullback, Tape, Value, Var};
-pub use trace::{Step, Trace};
+pub use trace::{Trace, TraceStep};

@@ -390,3 +390,15 @@ impl<T: Scalar, D: Dimension> IntoValue<T> for ArrayView<'_, T, D> {
         self.to_owned().into_value()
     }
 }
+
+/// A value as an array of its own with a known number of axes: a vector or a matrix, whichever the caller needs.
+///
+/// # Panics
+/// If the value has another number of axes.
+pub(crate) fn array<T: Scalar, D: Dimension>(value: Value<T>) -> Array<T, D> {
+    let axes = value.ndim();
+    match value.into_owned().into_dimensionality() {
+        Ok(array) => array,
+        Err(_) => panic!("array: found {axes} axes, not those that were expected"),
+    }
+}

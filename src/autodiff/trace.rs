@@ -7,7 +7,7 @@ use crate::Scalar;
 
 /// One value of a tape.
 #[derive(Clone, Debug)]
-pub struct Step<T> {
+pub struct TraceStep<T> {
     /// The operation that made it; "variable" or "constant" if none did.
     pub operation: &'static str,
     /// The numbers of the steps that it was computed from; none if no variable is behind it.
@@ -44,7 +44,7 @@ pub struct Step<T> {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Trace<T> {
-    steps: Vec<Step<T>>,
+    steps: Vec<TraceStep<T>>,
 }
 
 impl<T: Scalar> Trace<T> {
@@ -66,7 +66,7 @@ impl<T: Scalar> Trace<T> {
         let step = |var: Var<'_, T>| {
             let cotangent = var.is_active().then(|| gradients.wrt(var));
             let given = cotangent.iter().flat_map(|c| tape.given(var.id, c));
-            Step {
+            TraceStep {
                 operation: var.name(),
                 inputs: tape.inputs_of(var),
                 value: var.value(),
@@ -80,7 +80,7 @@ impl<T: Scalar> Trace<T> {
     }
 
     /// The steps, in the order in which they were computed.
-    pub fn steps(&self) -> &[Step<T>] {
+    pub fn steps(&self) -> &[TraceStep<T>] {
         &self.steps
     }
 }
@@ -93,7 +93,7 @@ impl<T: Scalar> Tape<T> {
     }
 }
 
-impl<T> Step<T> {
+impl<T> TraceStep<T> {
     /// As the table says it: `mul(%0, %1)`.
     fn call(&self) -> String {
         let inputs: Vec<String> = self.inputs.iter().map(|i| format!("%{i}")).collect();

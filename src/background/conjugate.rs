@@ -60,7 +60,7 @@ impl Beta {
     }
 
     /// The posterior after so many successes and failures, in any order: Beta(a+k, b+n-k).
-    pub fn after(&self, successes: u64, failures: u64) -> Self {
+    pub fn posterior(&self, successes: u64, failures: u64) -> Self {
         Self {
             a: self.a + successes as f64,
             b: self.b + failures as f64,
@@ -116,7 +116,7 @@ impl UnivariateGaussian {
     ///
     /// # Errors
     /// If σ² is not a positive, finite number, a measurement is not finite, or v' is less than f64 can hold.
-    pub fn after(&self, data: &[f64], noise_variance: f64) -> Result<Self, BadData> {
+    pub fn posterior(&self, data: &[f64], noise_variance: f64) -> Result<Self, BadData> {
         let (n, average) = summary(data, noise_variance)?;
         if n == 0.0 {
             return Ok(*self);

@@ -6,7 +6,7 @@ use std::f64::consts::TAU;
 use super::error::{BadData, check_numbers};
 use crate::Scalar;
 use crate::autodiff::Var;
-use crate::distributions::{LogSum, MultivariateGaussian, NoGaussian, standardise};
+use crate::distributions::{GaussianError, LogSum, MultivariateGaussian, standardise};
 
 /// log Σ_z exp(log p(x, z)) over all Kⁿ states of n variables with K values each, and the number of terms.
 ///
@@ -230,9 +230,9 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
 }
 
 /// A covariance that was formed as a product and a multiple of the identity is symmetric.
-fn reason(no_gaussian: NoGaussian) -> BadData {
+fn reason(no_gaussian: GaussianError) -> BadData {
     match no_gaussian {
-        NoGaussian::NotPositiveDefinite(reason) => reason.into(),
+        GaussianError::NotPositiveDefinite(reason) => reason.into(),
         other => unreachable!("{other}"),
     }
 }

@@ -13,7 +13,7 @@ use crate::data::Binarisation;
 /// between the ELBO (K = 1) and log p(x), and rises with K. The gap log p(x) - ELBO is paired: both for the same images,
 /// pixel by pixel.
 ///
-/// Of the codes q(z|x) of the test images it tells how many units are active (Var_x E[z_u|x] > 0.01), each unit's KL,
+/// Of the codes q(z|x) of the test images it reports how many units are active (Var_x E[z_u|x] > 0.01), each unit's KL,
 /// and what the mean KL is made of: KL(q̄ ‖ p) of the mixture q̄ of all codes, and I(n; z), what a code tells of the index
 /// of its image, at most the logarithm of their number. From a part of the images KL(q̄ ‖ p) is too high and I(n; z) too
 /// low, on average by the same amount.
@@ -38,7 +38,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "N", default_value = "1000", value_parser = positive)]
     pub codes: usize,
 
-    /// Search the best q of each image by itself for so many steps, and tell what the encoder loses against it: the
+    /// Search the best q of each image by itself for so many steps, and report what the encoder loses against it: the
     /// amortisation gap (0: no search)
     #[arg(long, value_name = "STEPS", default_value = "0")]
     pub refine: usize,

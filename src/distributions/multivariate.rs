@@ -3,12 +3,12 @@
 use std::f64::consts::TAU;
 use std::fmt;
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 use rand::Rng;
 
 use super::noise::standard_normal;
 use crate::Scalar;
-use crate::autodiff::{NotPositiveDefinite, Value, Var};
+use crate::autodiff::{Mask, NotPositiveDefinite, Value, Var};
 
 /// N(μ, Σ) with Σ = LLᵀ, by its mean μ and the lower triangular factor L. Nothing is ever inverted: L⁻¹ stands for a
 /// triangular solve.
@@ -24,7 +24,7 @@ use crate::autodiff::{NotPositiveDefinite, Value, Var};
 /// let gaussian = MultivariateGaussian::from_covariance(mean, covariance)?;
 /// let at_mean: f64 = gaussian.log_density(mean).item();
 /// assert!((at_mean + 0.5 * 36f64.ln() + std::f64::consts::TAU.ln()).abs() < 1e-14);
-/// # Ok::<(), elbo::distributions::NoGaussian>(())
+/// # Ok::<(), elbo::distributions::GaussianError>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct MultivariateGaussian<'t, T: Scalar> {
@@ -34,7 +34,7 @@ pub struct MultivariateGaussian<'t, T: Scalar> {
 
 /// Why a matrix is not the covariance of a Gaussian with a density, or not the factor of one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum NoGaussian {
+pub enum GaussianError {
     /// The covariance is singular or indefinite, or an entry is not finite.
     NotPositiveDefinite(NotPositiveDefinite),
     /// The covariance differs from its transpose by more than rounding.
@@ -66,7 +66,7 @@ pub enum NoGaussian {
     },
 }
 
-impl fmt::Display for NoGaussian {
+impl fmt::Display for GaussianError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotPositiveDefinite(reason) => write!(f, "covariance: {reason}"),
@@ -94,9 +94,9 @@ impl fmt::Display for NoGaussian {
     }
 }
 
-impl std::error::Error for NoGaussian {}
+impl std::error::Error for GaussianError {}
 
-impl From<NotPositiveDefinite> for NoGaussian {
+impl From<NotPositiveDefinite> for GaussianError {
     fn from(reason: NotPositiveDefinite) -> Self {
         Self::NotPositiveDefinite(reason)
     }
@@ -110,7 +110,7 @@ impl<'t, T: Scalar> MultivariateGaussian<'t, T> {
     ///
     /// # Panics
     /// If the shapes do not fit.
-    pub fn from_factor(mean: Var<'t, T>, factor: Var<'t, T>) -> Result<Self, NoGaussian> {
+    pub fn from_factor(mean: Var<'t, T>, factor: Var<'t, T>) -> Result<Self, GaussianError> {
         check_shapes(&mean.shape(), &factor.shape());
         check_factor(&factor.value())?;
         Ok(Self { mean, factor })
@@ -123,7 +123,10 @@ impl<'t, T: Scalar> MultivariateGaussian<'t, T> {
     ///
     /// # Panics
     /// If the shapes do not fit.
-    pub fn from_covariance(mean: Var<'t, T>, covariance: Var<'t, T>) -> Result<Self, NoGaussian> {
+    pub fn from_covariance(
+        mean: Var<'t, T>,
+        covariance: Var<'t, T>,
+    ) -> Result<Self, GaussianError> {
         check_shapes(&mean.shape(), &covariance.shape());
         check_symmetric(&covariance.value())?;
         let factor = covariance.cholesky()?;
@@ -153,6 +156,24 @@ impl<'t, T: Scalar> MultivariateGaussian<'t, T> {
     /// log |Σ| = 2 Σ_j log L_jj, of shape [].
     pub fn log_determinant(&self) -> Var<'t, T> {
         self.factor.diagonal().ln().sum() * T::of(2.0)
+    }
+
+    /// KL(N(μ, Σ) ‖ Π_j N(μ_j, Σ_jj)) = ½ (Σ_j log Σ_jj - log |Σ|), in nats, of shape []: the total correlation, 0 if and
+    /// only if Σ is diagonal.
+    ///
+    /// ```
+    /// use elbo::autodiff::Tape;
+    /// use elbo::distributions::Moments;
+    /// use ndarray::{arr1, arr2};
+    ///
+    /// // Correlation 0.6: -½ log(1 - 0.36).
+    /// let p = Moments { mean: arr1(&[0.0, 0.0]), covariance: arr2(&[[4.0, 1.2], [1.2, 1.0]]) };
+    /// let correlation = p.on(&Tape::new())?.total_correlation().item();
+    /// assert!((correlation + 0.5 * 0.64f64.ln()).abs() < 1e-15);
+    /// # Ok::<(), elbo::distributions::GaussianError>(())
+    /// ```
+    pub fn total_correlation(&self) -> Var<'t, T> {
+        total_correlation(self.factor)
     }
 
     /// L⁻¹ (z - μ), the point in the coordinates in which the Gaussian is the standard one, of shape (…, k).
@@ -207,6 +228,23 @@ impl<'t, T: Scalar> MultivariateGaussian<'t, T> {
     }
 }
 
+/// ½ (Σ_j log A_jj - log |A|) of A = LLᵀ, from a triangular factor L, lower or upper: of shape [], and never negative
+/// (Hadamard's inequality).
+///
+/// A_jj = Σ_k L_jk² and |A| = Π L_jj², so that it is ½ Σ_j log(1 + Σ_(k≠j) (L_jk/L_jj)²): no term is negative, and nothing
+/// cancels.
+pub fn total_correlation<'t, T: Scalar>(factor: Var<'t, T>) -> Var<'t, T> {
+    let relative = off_diagonal(factor) / factor.diagonal().unsqueeze(1);
+    relative.square().sum_last().ln_1p().sum() * T::of(0.5)
+}
+
+/// The square matrix with zeros on its diagonal.
+pub fn off_diagonal<'t, T: Scalar>(matrix: Var<'t, T>) -> Var<'t, T> {
+    let k = matrix.shape()[0];
+    let mask = Array2::from_shape_fn((k, k), |(i, j)| i != j);
+    matrix.keep_where(&Mask::from(mask.into_dyn()))
+}
+
 fn check_shapes(mean: &[usize], matrix: &[usize]) {
     let fits = matches!((mean, matrix), ([.., k], [m, n]) if k == m && m == n);
     assert!(
@@ -215,12 +253,12 @@ fn check_shapes(mean: &[usize], matrix: &[usize]) {
     );
 }
 
-fn check_symmetric<T: Scalar>(covariance: &Value<T>) -> Result<(), NoGaussian> {
+fn check_symmetric<T: Scalar>(covariance: &Value<T>) -> Result<(), GaussianError> {
     let matrix = covariance.mapv(|entry| entry.as_f64());
     let matrix = matrix.into_dimensionality().expect("a matrix");
     match asymmetric_entry(matrix.view(), T::epsilon().as_f64()) {
         None => Ok(()),
-        Some([row, column]) => Err(NoGaussian::NotSymmetric {
+        Some([row, column]) => Err(GaussianError::NotSymmetric {
             row,
             column,
             entry: matrix[[row, column]],
@@ -244,18 +282,18 @@ pub fn asymmetric_entry(matrix: ArrayView2<'_, f64>, epsilon: f64) -> Option<[us
     below.into_iter().find(differs)
 }
 
-fn check_factor<T: Scalar>(factor: &Value<T>) -> Result<(), NoGaussian> {
+fn check_factor<T: Scalar>(factor: &Value<T>) -> Result<(), GaussianError> {
     let k = factor.shape()[0];
     let at = |i: usize, j: usize| factor[[i, j]].as_f64();
     for row in 0..k {
         let entry = at(row, row);
         if !(entry > 0.0 && entry.is_finite()) {
-            return Err(NoGaussian::DiagonalNotPositive { row, entry });
+            return Err(GaussianError::DiagonalNotPositive { row, entry });
         }
         for column in row + 1..k {
             let entry = at(row, column);
             if entry != 0.0 {
-                return Err(NoGaussian::NotLowerTriangular { row, column, entry });
+                return Err(GaussianError::NotLowerTriangular { row, column, entry });
             }
         }
     }

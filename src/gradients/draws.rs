@@ -4,28 +4,11 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
-use crate::autodiff::{Tape, Value, Var};
-use crate::distributions::{DiagonalGaussian, Estimate};
+use crate::autodiff::{Tape, Value, Var, array};
+use crate::distributions::{DiagonalGaussian, Estimate, GaussianParameters};
 use crate::kl::TOTAL;
 
-/// N(μ, diag e^s) in d dimensions: the q whose parameters are to be moved.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GaussianParameters {
-    /// μ, of shape (d).
-    pub mean: Array1<f64>,
-    /// s = log σ², of shape (d).
-    pub log_variance: Array1<f64>,
-}
-
 impl GaussianParameters {
-    /// N(0, I).
-    pub fn standard(dimensions: usize) -> Self {
-        Self {
-            mean: Array1::zeros(dimensions),
-            log_variance: Array1::zeros(dimensions),
-        }
-    }
-
     /// q on a tape with parameters of its own for each of n draws, so that each draw has its own gradient.
     pub(super) fn for_each_draw<'t>(
         &self,
@@ -47,7 +30,7 @@ impl GaussianParameters {
         &self,
         operation: &str,
         noise: ArrayView2<'_, f64>,
-    ) -> Result<(), NoGradient> {
+    ) -> Result<(), GradientError> {
         let (mean, log_variance) = (&self.mean, &self.log_variance);
         assert!(
             mean.len() == log_variance.len() && noise.ncols() == mean.len(),
@@ -57,7 +40,7 @@ impl GaussianParameters {
             noise.shape()
         );
         if noise.nrows() == 0 {
-            return Err(NoGradient::NoDraws);
+            return Err(GradientError::NoDraws);
         }
         check_finite("mean", mean)?;
         check_finite("log-variance", log_variance)?;
@@ -67,7 +50,7 @@ impl GaussianParameters {
 
 /// Why there is no gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoGradient {
+pub enum GradientError {
     /// There are no draws.
     NoDraws,
     /// A number that was given is NaN or infinite.
@@ -103,7 +86,7 @@ pub enum NoGradient {
     },
 }
 
-impl fmt::Display for NoGradient {
+impl fmt::Display for GradientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDraws => write!(f, "expected at least one draw, found none; draw some"),
@@ -134,14 +117,14 @@ impl fmt::Display for NoGradient {
     }
 }
 
-impl std::error::Error for NoGradient {}
+impl std::error::Error for GradientError {}
 
 pub(super) fn check_finite<'a>(
     what: &'static str,
     numbers: impl IntoIterator<Item = &'a f64>,
-) -> Result<(), NoGradient> {
+) -> Result<(), GradientError> {
     match numbers.into_iter().position(|x| !x.is_finite()) {
-        Some(index) => Err(NoGradient::Given { what, index }),
+        Some(index) => Err(GradientError::Given { what, index }),
         None => Ok(()),
     }
 }
@@ -151,7 +134,7 @@ pub(super) fn values_of(
     operation: &str,
     f: Var<'_, f64>,
     draws: usize,
-) -> Result<Array1<f64>, NoGradient> {
+) -> Result<Array1<f64>, GradientError> {
     let values = f.value();
     assert!(
         values.shape() == [draws],
@@ -160,20 +143,17 @@ pub(super) fn values_of(
     );
     if let Some(draw) = values.iter().position(|x| !x.is_finite()) {
         let what = "value";
-        return Err(NoGradient::NotFinite { what, draw });
+        return Err(GradientError::NotFinite { what, draw });
     }
-    Ok(values
-        .into_owned()
-        .into_dimensionality()
-        .expect("one axis, as checked"))
+    Ok(array(values))
 }
 
 /// Are the gradients of all draws finite?
-pub(super) fn check_gradients(gradients: &Array2<f64>) -> Result<(), NoGradient> {
+pub(super) fn check_gradients(gradients: &Array2<f64>) -> Result<(), GradientError> {
     let finite = |row: ArrayView1<f64>| row.iter().all(|x| x.is_finite());
     let what = "gradient";
     match gradients.outer_iter().position(|row| !finite(row)) {
-        Some(draw) => Err(NoGradient::NotFinite { what, draw }),
+        Some(draw) => Err(GradientError::NotFinite { what, draw }),
         None => Ok(()),
     }
 }
@@ -194,7 +174,7 @@ pub struct Draws {
 }
 
 impl Draws {
-    pub(super) fn new(values: Array1<f64>, gradients: Array2<f64>) -> Result<Self, NoGradient> {
+    pub(super) fn new(values: Array1<f64>, gradients: Array2<f64>) -> Result<Self, GradientError> {
         check_gradients(&gradients)?;
         Ok(Self { values, gradients })
     }
@@ -213,11 +193,11 @@ impl Draws {
     /// The means over the draws, with the standard errors of independent draws. Those of
     /// [`Baseline::LeaveOneOut`](super::Baseline::LeaveOneOut) depend on each other, and its few draws' standard errors are
     /// too small: there the figures are.
-    pub fn estimate(&self) -> Gradient {
+    pub fn estimate(&self) -> GradientEstimate {
         let of = |draws: ArrayView1<f64>| {
             Estimate::of(draws.iter().copied()).expect("at least one draw, all of them finite")
         };
-        Gradient {
+        GradientEstimate {
             value: of(self.values.view()),
             entries: self.gradients.columns().into_iter().map(of).collect(),
         }
@@ -253,7 +233,7 @@ impl Draws {
 
 /// The estimate of E f and of its gradient.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Gradient {
+pub struct GradientEstimate {
     /// E f: the bound itself, where f is that of the evidence lower bound.
     pub value: Estimate,
     /// ∂ E f / ∂φ entry by entry, in the order of [`Draws::gradients`].

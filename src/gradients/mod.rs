@@ -9,11 +9,12 @@ mod selection;
 mod softmax;
 mod variance;
 
+pub use crate::distributions::GaussianParameters;
 pub use bound::{estimator_a, estimator_b, sticking_the_landing};
-pub use draws::{Draws, GaussianParameters, Gradient, NoGradient};
+pub use draws::{Draws, GradientError, GradientEstimate};
 pub use pathwise::pathwise_gradient;
 pub use products::{hessian_product, push_forward};
 pub use score::{Baseline, best_baseline, categorical_score_gradient, score_gradient};
-pub use selection::{NoNearest, nearest, straight_through};
+pub use selection::{NearestError, nearest, straight_through};
 pub use softmax::softmax_jacobian;
 pub use variance::{SquareVariances, square_variances};

@@ -2,9 +2,9 @@
 
 use ndarray::ArrayView2;
 
-use super::draws::{Draws, GaussianParameters, NoGradient, side_by_side, values_of};
+use super::draws::{Draws, GradientError, side_by_side, values_of};
 use crate::autodiff::{Tape, Var};
-use crate::distributions::DiagonalGaussian;
+use crate::distributions::{DiagonalGaussian, GaussianParameters};
 
 /// The gradients d f(q, z)/dφ, z = μ + σ ⊙ ε, of single draws with the noise ε ~ N(0, I) in rows: their mean is unbiased
 /// for ∇_φ E_q f if f is differentiable in z but for a null set, and without jumps.
@@ -22,7 +22,7 @@ use crate::distributions::DiagonalGaussian;
 /// // ∂μ = 2z and ∂s = z σ ε.
 /// assert_eq!(draws.gradients(), arr2(&[[7.0, 1.75], [5.0, -1.25]]));
 /// assert_eq!(draws.estimate().entries[0].mean, 6.0);
-/// # Ok::<(), elbo::gradients::NoGradient>(())
+/// # Ok::<(), elbo::gradients::GradientError>(())
 /// ```
 ///
 /// # Errors
@@ -34,7 +34,7 @@ pub fn pathwise_gradient(
     q: &GaussianParameters,
     noise: ArrayView2<'_, f64>,
     f: impl for<'t> Fn(&DiagonalGaussian<'t, f64>, Var<'t, f64>) -> Var<'t, f64>,
-) -> Result<Draws, NoGradient> {
+) -> Result<Draws, GradientError> {
     q.check("pathwise_gradient", noise)?;
     let tape = Tape::new();
     let q = q.for_each_draw(&tape, noise.nrows());

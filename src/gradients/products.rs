@@ -33,6 +33,7 @@ pub fn push_forward<T: Scalar>(
 }
 
 /// H v for the Hessian H of a function with one number as its result: the gradient of ⟨∇f, v⟩.
+/// (Over all parameters of a network: [`Parameters::hessian_product`](crate::nn::Parameters::hessian_product).)
 ///
 /// ```
 /// use elbo::gradients::hessian_product;

@@ -3,13 +3,11 @@
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, concatenate};
 
-use super::draws::{
-    Draws, GaussianParameters, NoGradient, check_finite, check_gradients, side_by_side, values_of,
-};
+use super::draws::{Draws, GradientError, check_finite, check_gradients, side_by_side, values_of};
 use super::softmax::all_others;
-use crate::autodiff::{Tape, Var};
+use crate::autodiff::{Tape, Var, array};
 use crate::background::{categorical_scores, gaussian_score_at};
-use crate::distributions::{Categorical, DiagonalGaussian, weighed};
+use crate::distributions::{Categorical, DiagonalGaussian, GaussianParameters, weighed};
 use crate::kl::Nodes;
 
 /// What is subtracted from f before it multiplies the score. As the score has mean 0, no number changes the mean of the
@@ -47,7 +45,7 @@ pub enum Baseline {
 /// let draws = score_gradient(&q, noise.view(), |_, z| z.square().sum_last(), &Baseline::Constant(9.0))?;
 /// // (z² - 9) times the scores ε/σ and ½(ε² - 1).
 /// assert_eq!(draws.gradients(), arr2(&[[1.625, -1.21875], [1.375, 1.03125]]));
-/// # Ok::<(), elbo::gradients::NoGradient>(())
+/// # Ok::<(), elbo::gradients::GradientError>(())
 /// ```
 ///
 /// # Errors
@@ -60,7 +58,7 @@ pub fn score_gradient(
     noise: ArrayView2<'_, f64>,
     f: impl for<'t> Fn(&DiagonalGaussian<'t, f64>, Var<'t, f64>) -> Var<'t, f64>,
     baseline: &Baseline,
-) -> Result<Draws, NoGradient> {
+) -> Result<Draws, GradientError> {
     Parts::of_gaussian(q, noise, &f)?.draws(baseline)
 }
 
@@ -78,7 +76,7 @@ pub fn categorical_score_gradient(
     one_hot: ArrayView2<'_, f64>,
     f: impl for<'t> Fn(&Categorical<'t, f64>, Var<'t, f64>) -> Var<'t, f64>,
     baseline: &Baseline,
-) -> Result<Draws, NoGradient> {
+) -> Result<Draws, GradientError> {
     Parts::of_categorical(logits, one_hot, &f)?.draws(baseline)
 }
 
@@ -97,13 +95,13 @@ pub fn best_baseline(
     q: &GaussianParameters,
     noise: &Nodes,
     f: impl for<'t> Fn(&DiagonalGaussian<'t, f64>, Var<'t, f64>) -> Var<'t, f64>,
-) -> Result<Array1<f64>, NoGradient> {
+) -> Result<Array1<f64>, GradientError> {
     let parts = Parts::of_gaussian(q, noise.points().view(), &f)?;
     let best: Array1<f64> = (0..parts.scores.ncols())
         .map(|entry| parts.best(entry, noise.weights()))
         .collect();
     match best.iter().position(|b| !b.is_finite()) {
-        Some(entry) => Err(NoGradient::Baseline { entry }),
+        Some(entry) => Err(GradientError::Baseline { entry }),
         None => Ok(best),
     }
 }
@@ -132,7 +130,7 @@ impl Parts {
         q: &GaussianParameters,
         noise: ArrayView2<'_, f64>,
         f: &OfGaussian<'_>,
-    ) -> Result<Self, NoGradient> {
+    ) -> Result<Self, GradientError> {
         q.check("score_gradient", noise)?;
         let scores = gaussian_scores(noise);
         let deviations = q.log_variance.mapv(|s| (0.5 * s).exp());
@@ -158,7 +156,7 @@ impl Parts {
         logits: ArrayView1<'_, f64>,
         one_hot: ArrayView2<'_, f64>,
         f: &OfCategorical<'_>,
-    ) -> Result<Self, NoGradient> {
+    ) -> Result<Self, GradientError> {
         let operation = "categorical_score_gradient";
         assert!(
             one_hot.ncols() == logits.len(),
@@ -167,11 +165,11 @@ impl Parts {
             one_hot.shape()
         );
         if one_hot.nrows() == 0 {
-            return Err(NoGradient::NoDraws);
+            return Err(GradientError::NoDraws);
         }
         if let Some(index) = logits.iter().position(|a| a.is_nan()) {
             let what = "logits";
-            return Err(NoGradient::Given { what, index });
+            return Err(GradientError::Given { what, index });
         }
         let tape = Tape::new();
         let rows = logits.broadcast(one_hot.dim()).expect("checked above");
@@ -183,7 +181,7 @@ impl Parts {
         }
         .probabilities()
         .value();
-        let probabilities = probabilities.to_owned().into_dimensionality().expect("(K)");
+        let probabilities = array(probabilities);
         let classes = classes(one_hot, &probabilities)?;
         let mut scores = categorical_scores(probabilities.view());
         // 1 - p_k has lost the digits of all other classes where they are rare.
@@ -202,7 +200,7 @@ impl Parts {
     }
 
     /// (f - b) s + ∇f.
-    fn draws(self, baseline: &Baseline) -> Result<Draws, NoGradient> {
+    fn draws(self, baseline: &Baseline) -> Result<Draws, GradientError> {
         let s = &self.scores / &self.units;
         let f = self.values.view().insert_axis(Axis(1));
         let product = match baseline {
@@ -314,16 +312,16 @@ fn gaussian_scores(noise: ArrayView2<'_, f64>) -> Array2<f64> {
 fn classes(
     one_hot: ArrayView2<'_, f64>,
     probabilities: &Array1<f64>,
-) -> Result<Vec<usize>, NoGradient> {
+) -> Result<Vec<usize>, GradientError> {
     let class = |(draw, row): (usize, ArrayView1<f64>)| {
         let class = row.iter().position(|&x| x == 1.0);
         let zeros = row.iter().filter(|&&x| x == 0.0).count();
         match class {
             Some(class) if zeros + 1 == row.len() => match probabilities[class] > 0.0 {
                 true => Ok(class),
-                false => Err(NoGradient::ImpossibleClass { draw, class }),
+                false => Err(GradientError::ImpossibleClass { draw, class }),
             },
-            _ => Err(NoGradient::NotOneHot { draw }),
+            _ => Err(GradientError::NotOneHot { draw }),
         }
     };
     one_hot.outer_iter().enumerate().map(class).collect()

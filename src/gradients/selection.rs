@@ -10,14 +10,14 @@ use crate::autodiff::Var;
 
 /// Why no row is nearest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoNearest {
+pub enum NearestError {
     /// There is nothing to choose from.
     NoCodes,
     /// A distance from this row, counted from 0, is NaN.
     NotANumber(usize),
 }
 
-impl fmt::Display for NoNearest {
+impl fmt::Display for NearestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCodes => write!(f, "expected at least one code to choose from, found none"),
@@ -29,7 +29,7 @@ impl fmt::Display for NoNearest {
     }
 }
 
-impl std::error::Error for NoNearest {}
+impl std::error::Error for NearestError {}
 
 /// argmin_k |z_i - e_k|² for each row z_i of shape (n, d), among the rows e_k of shape (K, d); the first of several that are
 /// equally near. Plain indices: piecewise constant in z and e, so that there is nothing to differentiate.
@@ -42,7 +42,7 @@ impl std::error::Error for NoNearest {}
 pub fn nearest<T: Scalar>(
     z: ArrayView2<'_, T>,
     codes: ArrayView2<'_, T>,
-) -> Result<Vec<usize>, NoNearest> {
+) -> Result<Vec<usize>, NearestError> {
     assert!(
         z.ncols() == codes.ncols(),
         "nearest: shapes {:?} (z) and {:?} (codes) do not fit",
@@ -50,7 +50,7 @@ pub fn nearest<T: Scalar>(
         codes.shape()
     );
     if codes.nrows() == 0 {
-        return Err(NoNearest::NoCodes);
+        return Err(NearestError::NoCodes);
     }
     let distance = |z: ArrayView1<T>, code: ArrayView1<T>| -> T {
         z.iter().zip(code).map(|(&z, &e)| (z - e) * (z - e)).sum()
@@ -60,7 +60,7 @@ pub fn nearest<T: Scalar>(
         for (k, code) in codes.outer_iter().enumerate() {
             let found = distance(z, code);
             if found.is_nan() {
-                return Err(NoNearest::NotANumber(row));
+                return Err(NearestError::NotANumber(row));
             }
             if found < best.1 {
                 best = (k, found);

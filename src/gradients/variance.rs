@@ -1,6 +1,6 @@
 //! The variance of the estimators where it has a closed form ([notes](crate::gradients#gradient-variance)).
 
-use super::draws::{NoGradient, check_finite};
+use super::draws::{GradientError, check_finite};
 use crate::distributions::weighed;
 
 /// For f(z) = z² and z ~ N(μ, σ²): the variance of one draw of each estimator of the derivatives of
@@ -21,7 +21,7 @@ pub struct SquareVariances {
 ///
 /// # Errors
 /// If one of them is NaN or infinite.
-pub fn square_variances(mean: f64, log_variance: f64) -> Result<SquareVariances, NoGradient> {
+pub fn square_variances(mean: f64, log_variance: f64) -> Result<SquareVariances, GradientError> {
     check_finite("mean", [&mean])?;
     check_finite("log-variance", [&log_variance])?;
     let (m2, v) = (mean * mean, log_variance.exp());

@@ -4,7 +4,8 @@ use crate::Scalar;
 use crate::autodiff::{Mask, Value, Var, softplus};
 use crate::distributions::{Bernoulli, Categorical};
 
-/// KL(q ‖ p) = Σ_k q_k (log q_k - log p_k), over the last axis, in nats ([notes](crate::kl#kl-categorical)).
+/// KL(q ‖ p) = Σ_k q_k (log q_k - log p_k), over the last axis, in nats ([notes](crate::kl#kl-categorical)). (From
+/// probabilities: [`tables`](super::tables); from log-probabilities: [`log_tables`](super::log_tables).)
 ///
 /// A class that q excludes (logit -∞) adds nothing, 0 log 0 being 0; one that p excludes and q does not makes it ∞.
 ///

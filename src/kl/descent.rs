@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-use crate::autodiff::{Tape, Var};
+use crate::autodiff::{Tape, Var, array};
 
 /// A function of a vector, to be minimised.
 pub(super) trait Objective {
@@ -147,7 +147,7 @@ pub(super) fn slope_at(at: &Array1<f64>, objective: &dyn Objective) -> (f64, Arr
     let tape = Tape::new();
     let x = tape.variable(at.clone());
     let y = objective.at(x);
-    (y.item(), vector(tape.gradients(y).wrt(x)))
+    (y.item(), array(tape.gradients(y).wrt(x)))
 }
 
 /// -H⁻¹∇, or nothing where the Hessian is not positive definite.
@@ -165,11 +165,7 @@ fn newton_step(
     let hessian = Array2::from_shape_fn((at.len(), at.len()), |(i, j)| rows[i][j]);
     let factor = tape.constant(hessian).cholesky().ok()?;
     let half = factor.solve_lower(tape.constant(-gradient));
-    Some(vector(factor.solve_lower_transposed(half).value()))
-}
-
-pub(super) fn vector(value: crate::autodiff::Value<f64>) -> Array1<f64> {
-    value.into_owned().into_dimensionality().expect("a vector")
+    Some(array(factor.solve_lower_transposed(half).value()))
 }
 
 /// The largest absolute entry; NaN if there is one.

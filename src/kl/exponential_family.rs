@@ -4,8 +4,8 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, Axis};
 
-use super::tables::of_tables;
-use crate::autodiff::{NotPositiveDefinite, Tape, Var};
+use super::tables::tables;
+use crate::autodiff::{NotPositiveDefinite, Tape, Var, array};
 use crate::background::{BadData, check_distribution, check_numbers};
 
 /// q_η(x_i) = h_i e^(η·T(x_i) - A(η)) over outcomes x_1 … x_n, with A(η) = log Σ h_i e^(η·T(x_i)).
@@ -33,7 +33,7 @@ pub struct Projection {
 
 /// Why there is no family, or no nearest member.
 #[derive(Clone, Debug, PartialEq)]
-pub enum NoProjection {
+pub enum ProjectionError {
     /// The base measure or p is no table of probabilities.
     Table(BadData),
     /// A statistic is NaN or infinite at this outcome, counted from 0.
@@ -52,7 +52,7 @@ pub enum NoProjection {
     },
 }
 
-impl fmt::Display for NoProjection {
+impl fmt::Display for ProjectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Table(reason) => write!(f, "{reason}"),
@@ -81,9 +81,9 @@ impl fmt::Display for NoProjection {
     }
 }
 
-impl std::error::Error for NoProjection {}
+impl std::error::Error for ProjectionError {}
 
-impl From<BadData> for NoProjection {
+impl From<BadData> for ProjectionError {
     fn from(reason: BadData) -> Self {
         Self::Table(reason)
     }
@@ -101,7 +101,7 @@ impl ExponentialFamily {
     ///
     /// # Panics
     /// If the numbers of rows differ.
-    pub fn new(statistics: Array2<f64>, base: Array1<f64>) -> Result<Self, NoProjection> {
+    pub fn new(statistics: Array2<f64>, base: Array1<f64>) -> Result<Self, ProjectionError> {
         assert!(
             statistics.nrows() == base.len(),
             "exponential family: shapes {:?} (statistics) and {:?} (base measure) do not fit",
@@ -111,7 +111,7 @@ impl ExponentialFamily {
         check_distribution("base measure", &base.to_vec())?;
         let bad = |row: ndarray::ArrayView1<'_, f64>| row.iter().any(|t| !t.is_finite());
         if let Some(i) = statistics.outer_iter().position(bad) {
-            return Err(NoProjection::Statistic(i));
+            return Err(ProjectionError::Statistic(i));
         }
         Ok(Self { statistics, base })
     }
@@ -146,7 +146,7 @@ impl ExponentialFamily {
     /// let p = Array1::from(vec![0.25, 0.5, 0.25, 0.0, 0.0]);
     /// let nearest = family.project(&p)?;
     /// assert!((nearest.natural[0] - (0.25f64 / 0.75).ln()).abs() < 1e-12);
-    /// # Ok::<(), elbo::kl::NoProjection>(())
+    /// # Ok::<(), elbo::kl::ProjectionError>(())
     /// ```
     ///
     /// # Errors
@@ -155,7 +155,7 @@ impl ExponentialFamily {
     ///
     /// # Panics
     /// If p has not one probability for each outcome.
-    pub fn project(&self, p: &Array1<f64>) -> Result<Projection, NoProjection> {
+    pub fn project(&self, p: &Array1<f64>) -> Result<Projection, ProjectionError> {
         assert!(
             p.len() == self.base.len(),
             "project: shapes {:?} (p) and {:?} (base measure) do not fit",
@@ -164,7 +164,7 @@ impl ExponentialFamily {
         );
         check_distribution("p", &p.to_vec())?;
         if let Some(i) = (0..p.len()).find(|&i| p[i] > 0.0 && self.base[i] == 0.0) {
-            return Err(NoProjection::Excluded(i));
+            return Err(ProjectionError::Excluded(i));
         }
         // Statistics less their means under p: the same family, and a gradient that keeps its digits near the border.
         let centred = Self {
@@ -175,28 +175,28 @@ impl ExponentialFamily {
     }
 
     /// [`project`](Self::project) where E_p T = 0.
-    fn project_on_mean_zero(&self, p: &Array1<f64>) -> Result<Projection, NoProjection> {
+    fn project_on_mean_zero(&self, p: &Array1<f64>) -> Result<Projection, ProjectionError> {
         let mut natural = Array1::zeros(self.statistics.ncols());
         let mut state = self.state(&natural);
         for iterations in 0..STEPS {
-            let border = NoProjection::OnTheBorder {
+            let border = ProjectionError::OnTheBorder {
                 iterations,
                 difference: largest(&state.gradient),
             };
             let step = match self.newton_step(&state) {
                 Ok(step) => step,
-                Err(reason) if iterations == 0 => return Err(NoProjection::Dependent(reason)),
+                Err(reason) if iterations == 0 => return Err(ProjectionError::Dependent(reason)),
                 Err(_) => return Err(border),
             };
             // On the border the moments come ever nearer, but the steps do not get shorter.
             if largest(&step) <= 1e-10 * (1.0 + largest(&natural)) {
                 natural += &step;
                 let probabilities = self.state(&natural).q;
-                let tables = (p.clone().into_dyn(), probabilities.clone().into_dyn());
+                let (p, q) = (p.clone().into_dyn(), probabilities.clone().into_dyn());
                 return Ok(Projection {
                     natural,
                     probabilities,
-                    divergence: of_tables(&tables.0, &tables.1)?,
+                    divergence: tables(&p, &q)?,
                     iterations,
                 });
             }
@@ -214,7 +214,7 @@ impl ExponentialFamily {
                 length *= 0.5;
             }
         }
-        Err(NoProjection::OnTheBorder {
+        Err(ProjectionError::OnTheBorder {
             iterations: STEPS,
             difference: largest(&state.gradient),
         })
@@ -228,7 +228,7 @@ impl ExponentialFamily {
     ///
     /// # Panics
     /// If there is not one count for each outcome.
-    pub fn maximum_likelihood(&self, counts: &Array1<f64>) -> Result<Projection, NoProjection> {
+    pub fn maximum_likelihood(&self, counts: &Array1<f64>) -> Result<Projection, ProjectionError> {
         let finite = |count: f64| count >= 0.0 && count.is_finite();
         check_numbers(
             "counts",
@@ -238,7 +238,7 @@ impl ExponentialFamily {
         )?;
         let total = counts.sum();
         if total == 0.0 {
-            return Err(NoProjection::Table(BadData::Empty { what: "counts" }));
+            return Err(ProjectionError::Table(BadData::Empty { what: "counts" }));
         }
         self.project(&(counts / total))
     }
@@ -265,7 +265,7 @@ impl ExponentialFamily {
         let factor = tape.constant(weighted.t().dot(&centred)).cholesky()?;
         let half = factor.solve_lower(tape.constant(-&state.gradient));
         let step = factor.solve_lower_transposed(half).value();
-        Ok(step.into_owned().into_dimensionality().expect("a vector"))
+        Ok(array(step))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, Axis, Ix2};
 
 use super::Nodes;
-use crate::autodiff::{Tape, Var};
+use crate::autodiff::{Tape, Var, array};
 
 /// The Fisher information of a family of densities at one parameter vector, along its two roads.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,22 +101,18 @@ fn information(
     for j in 0..k {
         let row = tape.gradients(score.slice(1, j..j + 1).sum()).wrt(theta);
         check(log_p, row.view())?;
-        let mean = nodes.weights().dot(&matrix(row.view()));
+        let mean = nodes.weights().dot(&array::<_, Ix2>(row));
         curvature.row_mut(j).assign(&-mean);
     }
     let score = score.value();
     check(log_p, score.view())?;
-    let score = matrix(score.view());
+    let score: Array2<f64> = array(score);
     let weighted = &score * &nodes.weights().view().insert_axis(Axis(1));
     Ok(FisherInformation {
         score_square: weighted.t().dot(&score),
         curvature,
         mean_score: nodes.weights().dot(&score),
     })
-}
-
-fn matrix(view: ndarray::ArrayViewD<'_, f64>) -> Array2<f64> {
-    view.to_owned().into_dimensionality().expect("two axes")
 }
 
 fn check(

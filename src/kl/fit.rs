@@ -6,49 +6,8 @@ use ndarray::{Array1, Array2, Axis};
 
 use super::Nodes;
 use super::descent::{End, Objective, descend, largest, slope_at};
-use crate::autodiff::{Tape, Var};
-use crate::distributions::{MultivariateGaussian, NoGaussian};
-
-/// Mean and covariance of a distribution.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Moments {
-    /// Of shape (d).
-    pub mean: Array1<f64>,
-    /// Of shape (d, d).
-    pub covariance: Array2<f64>,
-}
-
-impl Moments {
-    /// Those of weighted points. The Gaussian that has them is nearest in forward divergence; for samples (of weight 1/n
-    /// each) it is the most likely one ([notes](crate::kl#forward-kl-moment-matching)).
-    pub fn of(nodes: &Nodes) -> Self {
-        let mean = nodes.weights().dot(nodes.points());
-        let centred = nodes.points() - &mean;
-        let weighted = &centred * &nodes.weights().view().insert_axis(Axis(1));
-        Self {
-            covariance: weighted.t().dot(&centred),
-            mean,
-        }
-    }
-
-    /// A mean with independent dimensions of one deviation.
-    pub fn round(mean: Array1<f64>, deviation: f64) -> Self {
-        let covariance = Array2::eye(mean.len()) * (deviation * deviation);
-        Self { mean, covariance }
-    }
-
-    /// The Gaussian with these moments, as constants on a tape.
-    ///
-    /// # Errors
-    /// If the covariance is that of no Gaussian.
-    pub fn gaussian<'t>(
-        &self,
-        tape: &'t Tape<f64>,
-    ) -> Result<MultivariateGaussian<'t, f64>, NoGaussian> {
-        let covariance = tape.constant(self.covariance.clone());
-        MultivariateGaussian::from_covariance(tape.constant(self.mean.clone()), covariance)
-    }
-}
+use crate::autodiff::{Tape, Var, array};
+use crate::distributions::{GaussianError, Moments, MultivariateGaussian};
 
 /// Which Gaussians a fit may choose from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,9 +64,9 @@ pub struct Fit {
 
 /// Why there is no fit.
 #[derive(Clone, Debug, PartialEq)]
-pub enum NoFit {
+pub enum FitError {
     /// The start is no Gaussian.
-    Start(NoGaussian),
+    Start(GaussianError),
     /// At the start the divergence is not finite: the log-density is -∞, ∞ or NaN where q has mass.
     NotFinite,
     /// The gradient did not vanish.
@@ -129,10 +88,10 @@ pub enum NoFit {
     /// (relative to it) differs by so much.
     Coarse(f64),
     /// The best Gaussian does not exist: the target's moments are those of a point or of a line.
-    Degenerate(NoGaussian),
+    Degenerate(GaussianError),
 }
 
-impl fmt::Display for NoFit {
+impl fmt::Display for FitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start(reason) => write!(f, "the start is no Gaussian: {reason}"),
@@ -177,7 +136,7 @@ impl fmt::Display for NoFit {
     }
 }
 
-impl std::error::Error for NoFit {}
+impl std::error::Error for FitError {}
 
 /// A Gaussian family in coordinates in which the start is the standard one: μ = μ₀ + L₀m and L = L₀B, with B lower
 /// triangular of diagonal e^ℓ. The parameters are m, ℓ and what is below B's diagonal, and none has a unit, so that one
@@ -189,20 +148,17 @@ struct Family {
 }
 
 impl Family {
-    fn around(start: &Moments, shape: Shape) -> Result<Self, NoGaussian> {
+    fn around(start: &Moments, shape: Shape) -> Result<Self, GaussianError> {
         let tape = Tape::new();
         let start = match shape {
             Shape::Full => start.clone(),
-            Shape::Diagonal => Moments {
-                mean: start.mean.clone(),
-                covariance: Array2::from_diag(&start.covariance.diag()),
-            },
+            Shape::Diagonal => start.diagonal(),
         };
-        let factor = start.gaussian(&tape)?.factor().value().into_owned();
+        let factor = start.on(&tape)?.factor();
         Ok(Self {
             shape,
             start_mean: start.mean,
-            start_factor: factor.into_dimensionality().expect("a matrix"),
+            start_factor: array(factor.value()),
         })
     }
 
@@ -242,16 +198,11 @@ impl Family {
     fn moments(&self, parameters: &Array1<f64>) -> Option<Moments> {
         let tape = Tape::new();
         let q = self.gaussian(tape.constant(parameters.clone()))?;
-        let mean = q.mean().value().into_owned();
-        let covariance = q.covariance().value().into_owned();
-        Some(Moments {
-            mean: mean.into_dimensionality().expect("a vector"),
-            covariance: covariance.into_dimensionality().expect("a matrix"),
-        })
+        Some(q.value())
     }
 
     /// The end of a descent, as a fit.
-    fn fit(&self, end: End, other_rule: &dyn Divergence) -> Result<Fit, NoFit> {
+    fn fit(&self, end: End, other_rule: &dyn Divergence) -> Result<Fit, FitError> {
         let q = self.moments(&end.at);
         let other = InFamily(self, other_rule);
         Ok(Fit {
@@ -264,8 +215,8 @@ impl Family {
     }
 }
 
-fn not_converged(end: &End) -> NoFit {
-    NoFit::NotConverged {
+fn not_converged(end: &End) -> FitError {
+    FitError::NotConverged {
         iterations: end.iterations,
         slope: end.slope,
     }
@@ -324,13 +275,13 @@ fn descend_to_fit(
     shape: Shape,
     [divergence, other_rule]: [&dyn Divergence; 2],
     effort: &Effort,
-) -> Result<Fit, NoFit> {
+) -> Result<Fit, FitError> {
     const STRETCH: usize = 100;
     const STOPS: usize = 3;
-    let mut family = Family::around(start, shape).map_err(NoFit::Start)?;
+    let mut family = Family::around(start, shape).map_err(FitError::Start)?;
     let value = slope_at(&family.origin(), &InFamily(&family, divergence)).0;
     if !value.is_finite() {
-        return Err(NoFit::NotFinite);
+        return Err(FitError::NotFinite);
     }
     let (mut iterations, mut stops) = (0, 0);
     loop {
@@ -378,7 +329,7 @@ fn nodes_per_axis(effort: &Effort, dimensions: usize) -> usize {
 /// let start = Moments::round(arr1(&[0.3]), 1.0);
 /// let fit = reverse_fit(|z| -z.powi(4).sum_last(), Shape::Full, &start, &Effort::default())?;
 /// assert!((fit.q.covariance[[0, 0]] - 12f64.sqrt().recip()).abs() < 1e-9);
-/// # Ok::<(), elbo::kl::NoFit>(())
+/// # Ok::<(), elbo::kl::FitError>(())
 /// ```
 ///
 /// # Errors
@@ -392,7 +343,7 @@ pub fn reverse_fit(
     shape: Shape,
     start: &Moments,
     effort: &Effort,
-) -> Result<Fit, NoFit> {
+) -> Result<Fit, FitError> {
     fit_to(&log_p, shape, start, effort)
 }
 
@@ -401,7 +352,7 @@ fn fit_to(
     shape: Shape,
     start: &Moments,
     effort: &Effort,
-) -> Result<Fit, NoFit> {
+) -> Result<Fit, FitError> {
     /// More nodes than these in all are not tried.
     const MOST: usize = 100_000;
     let dimensions = start.mean.len();
@@ -417,7 +368,7 @@ fn fit_to(
             return Ok(fit);
         }
         if effort.nodes.is_some() || finer.pow(dimensions as u32) > MOST {
-            return Err(NoFit::Quadrature(fit.quadrature_error));
+            return Err(FitError::Quadrature(fit.quadrature_error));
         }
         nodes = finer;
     }
@@ -431,7 +382,7 @@ pub struct Minima {
     /// How many starts ended at a saddle.
     pub saddles: usize,
     /// Why other starts led nowhere.
-    pub failures: Vec<NoFit>,
+    pub failures: Vec<FitError>,
 }
 
 /// All distinct local minima of KL(q ‖ p) that descents from these starts lead to. A minimum that no start leads to is not
@@ -601,7 +552,7 @@ impl Masses {
     /// How far another rule's mass, means and variances are from these: the largest difference, in nats, deviations and
     /// parts of the variance; ∞ if these have no extent.
     fn distance(&self, other: &Self) -> f64 {
-        let [these, those] = [self, other].map(|masses| Moments::of(&masses.nodes));
+        let [these, those] = [self, other].map(|masses| masses.nodes.moments());
         let variances = these.covariance.diag();
         if variances.iter().any(|&variance| variance == 0.0) {
             return f64::INFINITY;
@@ -644,11 +595,11 @@ impl Target {
     pub fn on_grid(
         log_p: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
         grid: &Grid,
-    ) -> Result<Self, NoFit> {
+    ) -> Result<Self, FitError> {
         Self::of_density(&log_p, grid)
     }
 
-    fn of_density(log_p: &LogDensity<'_>, grid: &Grid) -> Result<Self, NoFit> {
+    fn of_density(log_p: &LogDensity<'_>, grid: &Grid) -> Result<Self, FitError> {
         let points = grid.nodes();
         let tape = Tape::new();
         let log_p = log_p(tape.constant(points.clone())).value();
@@ -660,14 +611,14 @@ impl Target {
         );
         let wrong = |x: &f64| x.is_nan() || *x == f64::INFINITY;
         if let Some(i) = log_p.iter().position(wrong) {
-            return Err(NoFit::Density(points.row(i).to_vec()));
+            return Err(FitError::Density(points.row(i).to_vec()));
         }
         let log_p: Array1<f64> = log_p.iter().copied().collect();
         let most = log_p.fold(f64::NEG_INFINITY, |m, &x| m.max(x));
         let border = (0..log_p.len()).filter(|&i| grid.at_border(i));
         let cut = border.map(|i| (log_p[i] - most).exp()).fold(0.0, f64::max);
         if cut > BORDER {
-            return Err(NoFit::CutOff(cut));
+            return Err(FitError::CutOff(cut));
         }
         let spacing = |(l, u): (&f64, &f64)| (u - l) / (grid.points - 1) as f64;
         let volume: f64 = grid.lower.iter().zip(&grid.upper).map(spacing).product();
@@ -677,12 +628,12 @@ impl Target {
             log_p.select(Axis(0), &second),
             volume * 2f64.powi(grid.lower.len() as i32),
         );
-        let all = Masses::of(points, log_p, volume).ok_or(NoFit::NoMass)?;
-        let half = half.ok_or(NoFit::Coarse(f64::INFINITY))?;
+        let all = Masses::of(points, log_p, volume).ok_or(FitError::NoMass)?;
+        let half = half.ok_or(FitError::Coarse(f64::INFINITY))?;
         let difference = all.distance(&half);
         match difference <= RESOLVED {
             true => Ok(Self { all, half }),
-            false => Err(NoFit::Coarse(difference)),
+            false => Err(FitError::Coarse(difference)),
         }
     }
 
@@ -698,7 +649,7 @@ impl Target {
 
     /// Mean and covariance of p.
     pub fn moments(&self) -> Moments {
-        Moments::of(&self.all.nodes)
+        self.all.nodes.moments()
     }
 
     /// The Gaussian with the least KL(p ‖ q), in closed form: p's mean with its covariance, or with the diagonal of that
@@ -706,8 +657,8 @@ impl Target {
     ///
     /// # Errors
     /// If the moments are those of no Gaussian.
-    pub fn forward_projection(&self, shape: Shape) -> Result<Fit, NoFit> {
-        let family = Family::around(&self.moments(), shape).map_err(NoFit::Degenerate)?;
+    pub fn forward_projection(&self, shape: Shape) -> Result<Fit, FitError> {
+        let family = Family::around(&self.moments(), shape).map_err(FitError::Degenerate)?;
         // At the start already: no step is taken.
         let objective = InFamily(&family, &self.all);
         let end = descend(family.origin(), &objective, f64::INFINITY, 0);
@@ -723,7 +674,7 @@ impl Target {
         shape: Shape,
         start: &Moments,
         effort: &Effort,
-    ) -> Result<Fit, NoFit> {
+    ) -> Result<Fit, FitError> {
         descend_to_fit(start, shape, [&self.all, &self.half], effort)
     }
 }

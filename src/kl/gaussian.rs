@@ -1,8 +1,8 @@
 //! Between Gaussians: to the standard one, of diagonal ones, of any.
 
 use crate::Scalar;
-use crate::autodiff::{Mask, Var, broadcast_shape};
-use crate::distributions::{DiagonalGaussian, MultivariateGaussian, standardise};
+use crate::autodiff::{Var, broadcast_shape};
+use crate::distributions::{DiagonalGaussian, MultivariateGaussian, off_diagonal, standardise};
 use crate::elementary::expm1;
 
 /// KL(N(μ, diag e^s) ‖ N(0, I)) = ½ Σ (μ² + e^s - 1 - s), over the last axis, in nats.
@@ -87,17 +87,10 @@ pub fn gaussian_full<'t, T: Scalar>(
     );
     let distance = p.standardise(q.mean()).square().sum_last();
     let ratio = p.factor().solve_lower(q.factor());
-    let off_diagonal = strictly_lower(ratio).square().sum();
+    let off_diagonal = off_diagonal(ratio).square().sum();
     let log_ratio = q.factor().diagonal().ln() - p.factor().diagonal().ln();
     // M_jj² - 1 - 2 log M_jj, by way of log M_jj.
     let twice = log_ratio * T::of(2.0);
     let diagonal = (twice.expm1() - twice).sum();
     (distance + off_diagonal + diagonal) * T::of(0.5)
-}
-
-/// The matrix with zeros on its diagonal and above.
-fn strictly_lower<'t, T: Scalar>(matrix: Var<'t, T>) -> Var<'t, T> {
-    let k = matrix.shape()[0];
-    let mask = ndarray::Array2::from_shape_fn((k, k), |(i, j)| i > j);
-    matrix.keep_where(&Mask::from(mask.into_dyn()))
 }

@@ -1,10 +1,9 @@
 //! Independent dimensions for a Gaussian that has none: what each direction of the divergence does.
 
-use ndarray::{Array1, Array2, ArrayBase, Data, Ix1, s};
+use ndarray::{Array1, Array2};
 
-use super::fit::Moments;
-use crate::autodiff::{Tape, Var};
-use crate::distributions::{MultivariateGaussian, NoGaussian};
+use crate::autodiff::{Tape, array};
+use crate::distributions::{GaussianError, Moments, total_correlation};
 
 /// The best Gaussians with independent dimensions for N(μ, Σ), in both directions of the divergence. Both have the mean μ.
 /// (What coordinate ascent over a table finds is a [`variational::TableMeanField`](crate::variational::TableMeanField).)
@@ -31,7 +30,7 @@ pub struct GaussianMeanField {
 /// assert!((fits.reverse[0] - 0.64).abs() < 1e-15);
 /// assert_eq!(fits.forward[0], 1.0);
 /// assert!((fits.reverse_divergence + 0.5 * 0.64f64.ln()).abs() < 1e-15);
-/// # Ok::<(), elbo::distributions::NoGaussian>(())
+/// # Ok::<(), elbo::distributions::GaussianError>(())
 /// ```
 ///
 /// # Errors
@@ -39,33 +38,20 @@ pub struct GaussianMeanField {
 ///
 /// # Panics
 /// If Σ is not a square matrix.
-pub fn mean_field(covariance: &Array2<f64>) -> Result<GaussianMeanField, NoGaussian> {
+pub fn mean_field(covariance: &Array2<f64>) -> Result<GaussianMeanField, GaussianError> {
     let (tape, k) = (Tape::new(), covariance.nrows());
     let target = Moments {
         mean: Array1::zeros(k),
         covariance: covariance.clone(),
     };
-    let p: MultivariateGaussian<'_, f64> = target.gaussian(&tape)?;
-    // Σ = LLᵀ and Λ = L⁻ᵀL⁻¹: Σ_jj is the squared length of row j of L, Λ_jj that of column j of L⁻¹.
-    let factor = matrix(p.factor());
-    let inverse = matrix(p.factor().solve_lower(tape.constant(Array2::eye(k))));
-    let precision = Array1::from_shape_fn(k, |j| squares(inverse.column(j)));
-    // |Σ| = Π L_jj², so that a divergence is ½ Σ log of a length squared over its diagonal part, 1 + the rest: never negative.
-    let reverse = (0..k).map(|j| squares(&inverse.slice(s![j + 1.., j]) * factor[[j, j]]).ln_1p());
-    let forward = (0..k).map(|j| squares(&factor.slice(s![j, ..j]) / factor[[j, j]]).ln_1p());
+    let p = target.on(&tape)?;
+    // Λ = UUᵀ with the upper triangular U = L⁻ᵀ.
+    let factor = p.factor().solve_lower(tape.constant(Array2::eye(k))).t();
+    let precision: Array1<f64> = array(factor.square().sum_last().value());
     Ok(GaussianMeanField {
         reverse: precision.mapv(f64::recip),
-        reverse_divergence: 0.5 * reverse.sum::<f64>(),
-        forward_divergence: 0.5 * forward.sum::<f64>(),
+        reverse_divergence: total_correlation(factor).item(),
+        forward_divergence: p.total_correlation().item(),
         forward: covariance.diag().to_owned(),
     })
-}
-
-fn squares<S: Data<Elem = f64>>(vector: ArrayBase<S, Ix1>) -> f64 {
-    vector.iter().map(|x| x * x).sum()
-}
-
-fn matrix(var: Var<'_, f64>) -> Array2<f64> {
-    let value = var.value().into_owned();
-    value.into_dimensionality().expect("a matrix")
 }

@@ -5,8 +5,9 @@ use std::fmt;
 
 use ndarray::{Array1, arr1};
 
-use super::fit::{Effort, Fit, Moments, NoFit, Shape, reverse_fit};
+use super::fit::{Effort, Fit, FitError, Shape, reverse_fit};
 use crate::autodiff::Var;
+use crate::distributions::Moments;
 
 /// Σ_k w_k N(m_k, σ_k²) on the line: a target for fits ([`variational::GaussianMixture`](crate::variational::GaussianMixture) is the one that
 /// EM fits to data).
@@ -19,7 +20,7 @@ pub struct UnivariateMixture {
 
 /// Why numbers make no mixture.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum NoMixture {
+pub enum UnivariateMixtureError {
     /// There is no component.
     Empty,
     /// A weight is negative, NaN or infinite.
@@ -32,7 +33,7 @@ pub enum NoMixture {
     Deviation(f64),
 }
 
-impl fmt::Display for NoMixture {
+impl fmt::Display for UnivariateMixtureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => write!(f, "expected at least one component, found none"),
@@ -47,7 +48,7 @@ impl fmt::Display for NoMixture {
     }
 }
 
-impl std::error::Error for NoMixture {}
+impl std::error::Error for UnivariateMixtureError {}
 
 impl UnivariateMixture {
     /// A mixture of these components; one of weight 0 is allowed, and counts for nothing.
@@ -57,7 +58,11 @@ impl UnivariateMixture {
     ///
     /// # Panics
     /// If the lengths differ.
-    pub fn new(weights: &[f64], means: &[f64], deviations: &[f64]) -> Result<Self, NoMixture> {
+    pub fn new(
+        weights: &[f64],
+        means: &[f64],
+        deviations: &[f64],
+    ) -> Result<Self, UnivariateMixtureError> {
         assert!(
             weights.len() == means.len() && means.len() == deviations.len(),
             "mixture: lengths {} (weights), {} (means) and {} (deviations) do not fit",
@@ -66,22 +71,22 @@ impl UnivariateMixture {
             deviations.len()
         );
         if weights.is_empty() {
-            return Err(NoMixture::Empty);
+            return Err(UnivariateMixtureError::Empty);
         }
         let find =
             |numbers: &[f64], bad: fn(f64) -> bool| numbers.iter().copied().find(|&x| bad(x));
         if let Some(w) = find(weights, |w| !(w >= 0.0 && w.is_finite())) {
-            return Err(NoMixture::Weight(w));
+            return Err(UnivariateMixtureError::Weight(w));
         }
         if let Some(m) = find(means, |m| !m.is_finite()) {
-            return Err(NoMixture::Mean(m));
+            return Err(UnivariateMixtureError::Mean(m));
         }
         if let Some(s) = find(deviations, |s| !(s > 0.0 && s.is_finite())) {
-            return Err(NoMixture::Deviation(s));
+            return Err(UnivariateMixtureError::Deviation(s));
         }
         let total: f64 = weights.iter().sum();
         if (total - 1.0).abs() > super::nodes::TOTAL {
-            return Err(NoMixture::Total(total));
+            return Err(UnivariateMixtureError::Total(total));
         }
         Ok(Self {
             weights: arr1(weights),
@@ -94,8 +99,33 @@ impl UnivariateMixture {
     ///
     /// # Errors
     /// If the weight is not between 0 and 1, or the separation is not finite.
-    pub fn pair(weight: f64, separation: f64) -> Result<Self, NoMixture> {
+    pub fn pair(weight: f64, separation: f64) -> Result<Self, UnivariateMixtureError> {
         Self::new(&[weight, 1.0 - weight], &[0.0, separation], &[1.0, 1.0])
+    }
+
+    /// w, of shape (K), of sum 1.
+    pub fn weights(&self) -> &Array1<f64> {
+        &self.weights
+    }
+
+    /// m, of shape (K).
+    pub fn means(&self) -> &Array1<f64> {
+        &self.means
+    }
+
+    /// σ, of shape (K): deviations, not variances.
+    ///
+    /// ```
+    /// use elbo::kl::UnivariateMixture;
+    ///
+    /// let mixture = UnivariateMixture::pair(0.75, 4.0)?;
+    /// assert_eq!(mixture.weights().to_vec(), [0.75, 0.25]);
+    /// assert_eq!(mixture.means().to_vec(), [0.0, 4.0]);
+    /// assert_eq!(mixture.deviations().to_vec(), [1.0, 1.0]);
+    /// # Ok::<(), elbo::kl::UnivariateMixtureError>(())
+    /// ```
+    pub fn deviations(&self) -> &Array1<f64> {
+        &self.deviations
     }
 
     /// Σ w_k m_k.
@@ -151,7 +181,7 @@ pub fn separation_of_own_minimum(
         iterations: 60,
         ..Effort::default()
     };
-    let fit = |separation: f64, start: &Moments| -> Result<Fit, NoFit> {
+    let fit = |separation: f64, start: &Moments| -> Result<Fit, FitError> {
         let target = UnivariateMixture::pair(weight, separation).expect("checked below");
         reverse_fit(|x| target.log_density(x), Shape::Full, start, &effort)
     };

@@ -12,18 +12,20 @@ mod nodes;
 mod reverse_gradient;
 mod tables;
 
+pub use crate::distributions::Moments;
+pub use crate::variational::log_tables::log_tables;
 pub use classes::{bernoulli, categorical};
-pub use exponential_family::{ExponentialFamily, NoProjection, Projection};
+pub use exponential_family::{ExponentialFamily, Projection, ProjectionError};
 pub use fisher::{FisherInformation, NotDifferentiable, fisher_information};
 pub use fit::{
-    Effort, Fit, Grid, Minima, Moments, NoFit, Shape, Target, reverse_fit, reverse_minima, starts,
+    Effort, Fit, FitError, Grid, Minima, Shape, Target, reverse_fit, reverse_minima, starts,
 };
 pub use gaussian::{gaussian_diagonal, gaussian_full, gaussian_standard};
 pub use mean_field::{GaussianMeanField, mean_field};
-pub use mixture::{NoMixture, UnivariateMixture, separation_of_own_minimum};
+pub use mixture::{UnivariateMixture, UnivariateMixtureError, separation_of_own_minimum};
 pub(crate) use nodes::TOTAL;
-pub use nodes::{Nodes, NotAnExpectation};
+pub use nodes::{Nodes, NodesError};
 pub use reverse_gradient::{
     DiagonalFamily, Family, NotFinite, reverse_gradient_by_path, reverse_gradient_by_score,
 };
-pub use tables::{ChainRule, chain_rule, chain_terms, of_tables};
+pub use tables::{ChainRule, chain_rule, chain_terms, tables};

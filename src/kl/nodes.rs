@@ -5,6 +5,8 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, Axis};
 
+use crate::distributions::Moments;
+
 /// Points with weights: Σ w_i f(x_i) is, or estimates, the expectation of f.
 ///
 /// Three kinds have constructors: quadrature, whose sum is exact for a class of functions; enumeration of finitely many
@@ -17,7 +19,7 @@ pub struct Nodes {
 
 /// Why points and weights make no expectation.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum NotAnExpectation {
+pub enum NodesError {
     /// There is no point.
     Empty,
     /// A weight is negative, NaN or infinite.
@@ -36,7 +38,7 @@ pub enum NotAnExpectation {
     },
 }
 
-impl fmt::Display for NotAnExpectation {
+impl fmt::Display for NodesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => write!(f, "expected at least one point with a weight, found none"),
@@ -56,7 +58,7 @@ impl fmt::Display for NotAnExpectation {
     }
 }
 
-impl std::error::Error for NotAnExpectation {}
+impl std::error::Error for NodesError {}
 
 /// How far a sum of weights or probabilities may be from 1.
 pub(crate) const TOTAL: f64 = 1e-8;
@@ -69,7 +71,7 @@ impl Nodes {
     ///
     /// # Panics
     /// If the numbers of points and weights differ.
-    pub fn new(points: Array2<f64>, weights: Array1<f64>) -> Result<Self, NotAnExpectation> {
+    pub fn new(points: Array2<f64>, weights: Array1<f64>) -> Result<Self, NodesError> {
         assert!(
             points.nrows() == weights.len(),
             "nodes: shapes {:?} (points) and {:?} (weights) do not fit",
@@ -77,19 +79,19 @@ impl Nodes {
             weights.shape()
         );
         if weights.is_empty() {
-            return Err(NotAnExpectation::Empty);
+            return Err(NodesError::Empty);
         }
         let bad = |x: &f64| !x.is_finite();
         if let Some(index) = points.outer_iter().position(|point| point.iter().any(bad)) {
-            return Err(NotAnExpectation::Point { index });
+            return Err(NodesError::Point { index });
         }
         if let Some(index) = weights.iter().position(|w| bad(w) || *w < 0.0) {
             let weight = weights[index];
-            return Err(NotAnExpectation::Weight { index, weight });
+            return Err(NodesError::Weight { index, weight });
         }
         let total = weights.sum();
         if (total - 1.0).abs() > TOTAL {
-            return Err(NotAnExpectation::Total(total));
+            return Err(NodesError::Total(total));
         }
         Ok(Self { points, weights })
     }
@@ -98,7 +100,7 @@ impl Nodes {
     ///
     /// # Errors
     /// If there is none, or a coordinate is not finite.
-    pub fn samples(points: Array2<f64>) -> Result<Self, NotAnExpectation> {
+    pub fn samples(points: Array2<f64>) -> Result<Self, NodesError> {
         let n = points.nrows();
         Self::new(points, Array1::from_elem(n, 1.0 / n as f64))
     }
@@ -137,6 +139,41 @@ impl Nodes {
         product(&rule, dimensions)
     }
 
+    /// The points x = m + Lε for the points ε, with the same weights: from a rule for N(0, I) one for N(m, LLᵀ), of any
+    /// mean m of shape (k) and any matrix L of shape (k, d).
+    ///
+    /// ```
+    /// use elbo::kl::Nodes;
+    /// use ndarray::{arr1, arr2};
+    ///
+    /// // N(m, LLᵀ) with the covariance [[4, 2], [2, 10]]: E x₁x₂ = 2 + m₁m₂.
+    /// let (mean, factor) = (arr1(&[1.0, -1.0]), arr2(&[[2.0, 0.0], [1.0, 3.0]]));
+    /// let nodes = Nodes::gauss_hermite(3, 2).affine(&mean, &factor);
+    /// let products = &nodes.points().column(0) * &nodes.points().column(1);
+    /// assert!((nodes.weights().dot(&products) - 1.0).abs() < 1e-14);
+    /// ```
+    ///
+    /// # Panics
+    /// If the shapes do not fit, or a coordinate of a point is no longer finite.
+    pub fn affine(&self, mean: &Array1<f64>, factor: &Array2<f64>) -> Self {
+        assert!(
+            factor.dim() == (mean.len(), self.points.ncols()),
+            "affine: shapes {:?} (mean), {:?} (factor) and {:?} (points) do not fit",
+            mean.shape(),
+            factor.shape(),
+            self.points.shape()
+        );
+        let points = self.points.dot(&factor.t()) + mean;
+        assert!(
+            points.iter().all(|x| x.is_finite()),
+            "affine: expected finite coordinates, found NaN or infinity"
+        );
+        Self {
+            points,
+            weights: self.weights.clone(),
+        }
+    }
+
     /// The points, in rows, of shape (n, d).
     pub fn points(&self) -> &Array2<f64> {
         &self.points
@@ -145,6 +182,12 @@ impl Nodes {
     /// The weights, of shape (n), of sum 1.
     pub fn weights(&self) -> &Array1<f64> {
         &self.weights
+    }
+
+    /// Their mean and covariance. The Gaussian that has them is nearest in forward divergence; for samples it is the most
+    /// likely one ([notes](crate::kl#forward-kl-moment-matching)).
+    pub fn moments(&self) -> Moments {
+        Moments::of(self.points.view(), self.weights.view())
     }
 
     /// How many points there are.

@@ -5,8 +5,7 @@ use std::fmt;
 use ndarray::Array1;
 
 use super::Nodes;
-use super::descent::vector;
-use crate::autodiff::{Tape, Var};
+use crate::autodiff::{Tape, Var, array};
 
 /// A family of densities q_φ that can be sampled by moving noise.
 pub trait Family {
@@ -126,7 +125,7 @@ fn gradient(
     };
     let weights = tape.constant(noise.weights().clone());
     let gradient = tape.gradients((moved * weights).sum()).wrt(phi);
-    Ok(vector(gradient))
+    Ok(array(gradient))
 }
 
 fn check(difference: Var<'_, f64>, noise: &Nodes) -> Result<(), NotFinite> {

@@ -5,15 +5,16 @@ use ndarray::{ArrayD, Axis, IxDyn};
 use crate::background::{BadData, check_distribution};
 
 /// KL(q ‖ p) = Σ q log q/p of two tables of one shape, in nats. 0 log 0 is 0, and the divergence is ∞ if p excludes what q
-/// allows.
+/// allows. (On the tape: [`log_tables`](super::log_tables) for log-probabilities, [`categorical`](super::categorical) for
+/// logits.)
 ///
 /// # Errors
 /// If one of them has no entries, a negative or not finite one, or a sum other than 1 (to 10⁻⁸).
 ///
 /// # Panics
 /// If the shapes differ.
-pub fn of_tables(q: &ArrayD<f64>, p: &ArrayD<f64>) -> Result<f64, BadData> {
-    check_pair("of_tables", q, p)?;
+pub fn tables(q: &ArrayD<f64>, p: &ArrayD<f64>) -> Result<f64, BadData> {
+    check_pair("tables", q, p)?;
     Ok(relative_entropy(q, p))
 }
 
@@ -46,7 +47,7 @@ pub struct ChainRule {
 /// ```
 ///
 /// # Errors
-/// As [`of_tables`].
+/// As [`tables`].
 ///
 /// # Panics
 /// If the shapes differ or have fewer than `split` axes.
@@ -80,7 +81,7 @@ pub fn chain_rule(q: &ArrayD<f64>, p: &ArrayD<f64>, split: usize) -> Result<Chai
 /// another order each term is another number.
 ///
 /// # Errors
-/// As [`of_tables`].
+/// As [`tables`].
 ///
 /// # Panics
 /// If the shapes differ.

@@ -5,7 +5,7 @@ use std::ops::Index;
 use std::rc::Rc;
 
 use crate::Scalar;
-use crate::autodiff::{IntoValue, Lender, Tape, Value, Var};
+use crate::autodiff::{Gradients, IntoValue, Lender, Tape, Value, Var};
 
 /// The number of a parameter among its [`Parameters`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,8 +169,8 @@ impl<T: Scalar> Parameters<T> {
 
     /// Evaluates a loss and its gradients with respect to every parameter, and leaves the tape reset.
     ///
-    /// `f` builds the loss, a single number, from the bound parameters, and returns with it whatever else it
-    /// wants to tell.
+    /// `f` builds the loss, a single number, from the bound parameters, and returns with it whatever else the caller
+    /// needs: the loss as a number, or nothing.
     ///
     /// # Panics
     /// If the loss is not a single number.
@@ -181,19 +181,76 @@ impl<T: Scalar> Parameters<T> {
     ) -> (R, ParameterGradients<T>) {
         let result = {
             let bound = self.bind(tape);
-            let (loss, told) = f(&bound);
-            let mut gradients = tape.gradients(loss);
-            let values = bound.vars.iter().map(|&var| gradients.take(var)).collect();
-            let (names, lender) = (Rc::clone(&self.names), gradients.lender());
-            let gradients = ParameterGradients {
-                names,
-                values,
-                lender,
-            };
-            (told, gradients)
+            let (loss, result) = f(&bound);
+            (result, self.take_from(tape.gradients(loss), &bound))
         };
         tape.reset();
         result
+    }
+
+    /// H v for the Hessian H of a loss with respect to all parameters: the gradient of ⟨∇L, v⟩, differentiated on the
+    /// tape, which it leaves reset. The cost is that of a few gradients, whatever the number of parameters; H itself is
+    /// never formed.
+    ///
+    /// `direction` is v: one array for each of the parameters, in their order and of their shapes. A buffer is a
+    /// constant: its part of v counts for nothing, and its part of H v is 0.
+    ///
+    /// ```
+    /// use elbo::autodiff::Tape;
+    /// use elbo::nn::Parameters;
+    /// use ndarray::{arr0, arr1};
+    ///
+    /// // L = b Σ w² has the second derivatives 2b with respect to an entry of w, 2w with respect to w and b.
+    /// let mut parameters = Parameters::new();
+    /// let w = parameters.add("w", arr1(&[3.0, -1.0]));
+    /// let b = parameters.add("b", arr0(0.5));
+    /// let direction = [arr1(&[1.0, 2.0]).into_dyn().into(), arr0(10.0).into_dyn().into()];
+    /// let product = parameters.hessian_product(&mut Tape::new(), &direction, |p| p[b] * p[w].square().sum());
+    /// assert_eq!(product[w], arr1(&[61.0, -18.0]).into_dyn()); // 2b v_w + 2w v_b
+    /// assert_eq!(product[b], arr0(2.0).into_dyn()); // 2 ⟨w, v_w⟩
+    /// ```
+    ///
+    /// # Panics
+    /// If the loss is not a single number, or `direction` does not have the parameters' number and shapes.
+    pub fn hessian_product(
+        &self,
+        tape: &mut Tape<T>,
+        direction: &[Value<T>],
+        f: impl for<'t> FnOnce(&Bound<'t, T>) -> Var<'t, T>,
+    ) -> ParameterGradients<T> {
+        let shapes = |values: &[Value<T>]| -> Vec<Vec<usize>> {
+            values.iter().map(|value| value.shape().to_vec()).collect()
+        };
+        assert!(
+            shapes(direction) == shapes(&self.values),
+            "hessian_product: shapes {:?} (direction) and {:?} (parameters) do not fit",
+            shapes(direction),
+            shapes(&self.values)
+        );
+        let product = {
+            let bound = self.bind(tape);
+            let slope = tape.differentiable_gradients(f(&bound));
+            let terms = bound.vars.iter().zip(direction);
+            let slope_along = terms
+                .map(|(&var, v)| (slope.wrt(var) * tape.constant(v.clone())).sum())
+                .fold(tape.scalar(T::zero()), |sum, term| sum + term);
+            self.take_from(tape.gradients(slope_along), &bound)
+        };
+        tape.reset();
+        product
+    }
+
+    /// The gradients with respect to the bound parameters, taken out.
+    fn take_from(
+        &self,
+        mut gradients: Gradients<T>,
+        bound: &Bound<'_, T>,
+    ) -> ParameterGradients<T> {
+        ParameterGradients {
+            names: Rc::clone(&self.names),
+            values: bound.vars.iter().map(|&var| gradients.take(var)).collect(),
+            lender: gradients.lender(),
+        }
     }
 
     pub(super) fn values_mut(&mut self) -> &mut [Value<T>] {

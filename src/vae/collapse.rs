@@ -37,7 +37,7 @@ pub struct Activity {
 
 /// Why there is no telling which units are active.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum NoActivity {
+pub enum ActivityError {
     /// There are no data.
     Empty,
     /// A mean is NaN or infinite.
@@ -51,7 +51,7 @@ pub enum NoActivity {
     },
 }
 
-impl fmt::Display for NoActivity {
+impl fmt::Display for ActivityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => write!(f, "expected the means of at least one datum, found none"),
@@ -63,7 +63,7 @@ impl fmt::Display for NoActivity {
     }
 }
 
-impl std::error::Error for NoActivity {}
+impl std::error::Error for ActivityError {}
 
 impl Activity {
     /// From the encoder's means E[z|x], of shape (N, d), with the customary threshold [`ACTIVE`].
@@ -74,17 +74,17 @@ impl Activity {
     ///
     /// let activity = Activity::of(arr2(&[[1.0, 0.01], [-1.0, 0.02]]).view())?;
     /// assert_eq!((activity.active(), activity.is_active(1)), (1, false));
-    /// # Ok::<(), elbo::vae::NoActivity>(())
+    /// # Ok::<(), elbo::vae::ActivityError>(())
     /// ```
     ///
     /// # Errors
     /// If there are no data, or a mean is not finite.
-    pub fn of(means: ArrayView2<'_, f64>) -> Result<Self, NoActivity> {
+    pub fn of(means: ArrayView2<'_, f64>) -> Result<Self, ActivityError> {
         if let Some(((datum, unit), &found)) = means.indexed_iter().find(|(_, m)| !m.is_finite()) {
-            return Err(NoActivity::NotFinite { datum, unit, found });
+            return Err(ActivityError::NotFinite { datum, unit, found });
         }
         if means.nrows() == 0 {
-            return Err(NoActivity::Empty);
+            return Err(ActivityError::Empty);
         }
         Ok(Self {
             variances: means.map_axis(Axis(0), variance),

@@ -16,7 +16,7 @@ pub struct Eigen {
 
 /// Why a matrix has no spectrum of real numbers that could be computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum NoSpectrum {
+pub enum EigenError {
     /// An entry is NaN or infinite.
     NotFinite {
         /// Row and column, from 0.
@@ -38,7 +38,7 @@ pub enum NoSpectrum {
     },
 }
 
-impl fmt::Display for NoSpectrum {
+impl fmt::Display for EigenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFinite {
@@ -65,7 +65,7 @@ impl fmt::Display for NoSpectrum {
     }
 }
 
-impl std::error::Error for NoSpectrum {}
+impl std::error::Error for EigenError {}
 
 /// Sweeps over all pairs of axes. Convergence is quadratic: ten are enough for a thousand dimensions.
 const SWEEPS: usize = 60;
@@ -81,7 +81,7 @@ const SWEEPS: usize = 60;
 ///
 /// let eigen = symmetric_eigen(&arr2(&[[2.0, 1.0], [1.0, 2.0]]))?;
 /// assert!((eigen.values[0] - 3.0).abs() < 1e-15 && (eigen.values[1] - 1.0).abs() < 1e-15);
-/// # Ok::<(), elbo::vae::NoSpectrum>(())
+/// # Ok::<(), elbo::vae::EigenError>(())
 /// ```
 ///
 /// # Errors
@@ -90,7 +90,7 @@ const SWEEPS: usize = 60;
 ///
 /// # Panics
 /// If the matrix is not square.
-pub fn symmetric_eigen(matrix: &Array2<f64>) -> Result<Eigen, NoSpectrum> {
+pub fn symmetric_eigen(matrix: &Array2<f64>) -> Result<Eigen, EigenError> {
     assert!(
         matrix.is_square(),
         "symmetric_eigen: expected a square matrix, found shape {:?}",
@@ -111,7 +111,7 @@ pub fn symmetric_eigen(matrix: &Array2<f64>) -> Result<Eigen, NoSpectrum> {
     }
     let values = a.diag().mapv(|lambda| lambda * unit);
     if values.iter().any(|lambda| lambda.is_infinite()) {
-        return Err(NoSpectrum::TooLarge { entry: scale });
+        return Err(EigenError::TooLarge { entry: scale });
     }
     Ok(sorted(values, v))
 }
@@ -123,12 +123,12 @@ fn power_of_two(x: f64) -> f64 {
 }
 
 /// The largest entry of a matrix that has a spectrum.
-fn check(matrix: &Array2<f64>) -> Result<f64, NoSpectrum> {
+fn check(matrix: &Array2<f64>) -> Result<f64, EigenError> {
     let mut scale = 0.0f64;
     for ((row, column), &found) in matrix.indexed_iter() {
         if !found.is_finite() {
             let index = [row, column];
-            return Err(NoSpectrum::NotFinite { index, found });
+            return Err(EigenError::NotFinite { index, found });
         }
         scale = scale.max(found.abs());
     }
@@ -136,7 +136,7 @@ fn check(matrix: &Array2<f64>) -> Result<f64, NoSpectrum> {
     for ((row, column), &entry) in matrix.indexed_iter() {
         let mirrored = matrix[[column, row]];
         if (entry - mirrored).abs() > allowed {
-            return Err(NoSpectrum::NotSymmetric {
+            return Err(EigenError::NotSymmetric {
                 index: [row, column],
                 found: [entry, mirrored],
             });

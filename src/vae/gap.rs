@@ -1,15 +1,15 @@
 //! Where the gap of the bound comes from: the family of q, and the encoder that serves all data at once
 //! ([notes](crate::vae#amortisation-gap)).
 
-use ndarray::{Array2, ArrayView2, Ix2};
+use ndarray::{ArrayView2, Ix2};
 use rand::Rng;
 
 use super::Vae;
 use crate::Scalar;
-use crate::autodiff::{Tape, Var};
+use crate::autodiff::{Tape, Var, array};
 use crate::background::{BadData, LinearGaussian};
 use crate::distributions::noise::standard_normal;
-use crate::distributions::{DiagonalGaussian, standardise};
+use crate::distributions::{DiagonalGaussian, GaussianParameters, standardise};
 use crate::nn::{Adam, Parameters};
 
 /// log p(x) - ELBO(q) in two parts, in nats; neither is negative.
@@ -57,38 +57,6 @@ pub struct Refinement {
     pub samples: usize,
 }
 
-/// A q for each datum, off the tape: means and log-variances of shape (N, d).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Codes<T> {
-    /// μ.
-    pub means: Array2<T>,
-    /// s = log σ².
-    pub log_variances: Array2<T>,
-}
-
-impl<T: Scalar> Codes<T> {
-    /// What the encoder says of data of shape (N, D).
-    ///
-    /// # Panics
-    /// If the data have another number of dimensions.
-    pub fn of(vae: &Vae, parameters: &Parameters<T>, data: ArrayView2<'_, T>) -> Self {
-        let tape = Tape::new();
-        let q = vae.encode(&parameters.bind_constant(&tape), tape.constant(data));
-        Self {
-            means: matrix(q.mean),
-            log_variances: matrix(q.log_variance),
-        }
-    }
-
-    /// As a distribution on a tape.
-    pub fn on<'t>(&self, tape: &'t Tape<T>) -> DiagonalGaussian<'t, T> {
-        DiagonalGaussian {
-            mean: tape.constant(self.means.clone()),
-            log_variance: tape.constant(self.log_variances.clone()),
-        }
-    }
-}
-
 impl Refinement {
     /// The q of each row of `data`, of shape (N, D), after the search. What it gains on fresh noise is at most the
     /// amortisation gap, but for the error of the estimate: the search may fall short, it cannot overshoot.
@@ -101,13 +69,13 @@ impl Refinement {
         parameters: &Parameters<T>,
         data: ArrayView2<'_, T>,
         rng: &mut impl Rng,
-    ) -> Codes<T> {
+    ) -> GaussianParameters<T, Ix2> {
         assert!(self.samples > 0, "the refinement needs a sample");
-        let start = Codes::of(vae, parameters, data);
-        let shape = [self.samples, data.nrows(), start.means.ncols()];
+        let start = vae.codes(parameters, data);
+        let shape = [self.samples, data.nrows(), start.mean.ncols()];
         let mut own = Parameters::new();
-        let mean = own.add("mean", start.means);
-        let log_variance = own.add("log_variance", start.log_variances);
+        let mean = own.add("mean", start.mean);
+        let log_variance = own.add("log_variance", start.log_variance);
         let mut adam = Adam::new(self.rate);
         let mut tape = Tape::new();
         for step in 0..self.steps {
@@ -126,10 +94,10 @@ impl Refinement {
             });
             adam.step(&mut own, &gradients);
         }
-        let found = |name| matrix_of(own.get(name).expect("added above").to_owned().into_owned());
-        Codes {
-            means: found("mean"),
-            log_variances: found("log_variance"),
+        let found = |name| array(own.get(name).expect("added above").clone());
+        GaussianParameters {
+            mean: found("mean"),
+            log_variance: found("log_variance"),
         }
     }
 }
@@ -138,12 +106,4 @@ impl Refinement {
 fn cooling(step: usize, steps: usize) -> f64 {
     let late = 2.0 * step as f64 / steps as f64 - 1.0;
     0.01f64.powf(late.max(0.0))
-}
-
-fn matrix<T: Scalar>(x: Var<'_, T>) -> Array2<T> {
-    matrix_of(x.value().into_owned())
-}
-
-fn matrix_of<T: Scalar>(x: ndarray::ArrayD<T>) -> Array2<T> {
-    x.into_dimensionality::<Ix2>().expect("a matrix")
 }

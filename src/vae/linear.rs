@@ -1,13 +1,13 @@
 //! The linear variational autoencoder: linear decoder, linear encoder, everything in closed form
 //! ([notes](crate::vae#linear-vae-gap)).
 
-use ndarray::{Array2, arr0};
+use ndarray::arr0;
 use rand::Rng;
 
 use crate::Scalar;
 use crate::autodiff::Var;
 use crate::background::{BadData, LinearGaussian};
-use crate::distributions::{DiagonalGaussian, standardise};
+use crate::distributions::{DiagonalGaussian, standardise, total_correlation};
 use crate::kl;
 use crate::nn::{Batch, Bound, Initialisation, Model, Objective, ParameterId, Parameters, Step};
 
@@ -48,18 +48,7 @@ impl<'t, T: Scalar> LinearGaussian<'t, T> {
     /// # Errors
     /// If M is not positive definite to the digits of T.
     pub fn diagonal_gap(&self) -> Result<Var<'t, T>, BadData> {
-        let l = self.second_moments().cholesky()?;
-        let latents = l.shape()[0];
-        let below =
-            Array2::from_shape_fn(
-                (latents, latents),
-                |(i, j)| {
-                    if j < i { T::one() } else { T::zero() }
-                },
-            );
-        // M_jj = Σ_(k<j) L_jk² + L_jj² and |M| = Π L_jj²: no term is negative, and nothing cancels.
-        let below = (l * l.tape().constant(below)).square().sum_last();
-        Ok((below / l.diagonal().square()).ln_1p().sum() * T::of(0.5))
+        Ok(total_correlation(self.second_moments().cholesky()?))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use ndarray::{ArrayView2, Ix2};
 use rand::Rng;
 
 use crate::Scalar;
 use crate::autodiff::{Tape, Var};
 use crate::distributions::noise::standard_normal;
-use crate::distributions::{Bernoulli, DiagonalGaussian};
+use crate::distributions::{Bernoulli, DiagonalGaussian, GaussianParameters};
 use crate::kl;
 use crate::nn::{
     Activation, Batch, Bound, Initialisation, Mlp, Model, Objective, ParameterId, Parameters,
@@ -248,6 +249,20 @@ impl Vae {
         }
     }
 
+    /// q(z|x) for data of shape (N, dimensions), off the tape.
+    ///
+    /// # Panics
+    /// If the data have another number of dimensions.
+    pub fn codes<T: Scalar>(
+        &self,
+        parameters: &Parameters<T>,
+        data: ArrayView2<'_, T>,
+    ) -> GaussianParameters<T, Ix2> {
+        let tape = Tape::new();
+        let p = parameters.bind_constant(&tape);
+        self.encode(&p, tape.constant(data)).value()
+    }
+
     /// p(x|z) for latents of shape (…, latent).
     ///
     /// # Panics
@@ -319,12 +334,9 @@ impl Vae {
         Elbo { reconstruction, kl }
     }
 
-    /// The shape of the noise that [`elbo`](Vae::elbo) takes for a batch.
-    pub fn noise_shape(&self, batch: usize) -> Vec<usize> {
-        match self.samples {
-            1 => vec![batch, self.architecture.latent],
-            samples => vec![samples, batch, self.architecture.latent],
-        }
+    /// The shape of the noise that [`elbo`](Vae::elbo) takes for a batch: (L, batch, latent), for every L.
+    pub fn noise_shape(&self, batch: usize) -> [usize; 3] {
+        [self.samples, batch, self.architecture.latent]
     }
 }
 

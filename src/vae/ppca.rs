@@ -6,10 +6,11 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 
-use super::eigen::{Eigen, NoSpectrum, symmetric_eigen};
+use super::eigen::{Eigen, EigenError, symmetric_eigen};
 use crate::Scalar;
 use crate::autodiff::Tape;
 use crate::background::LinearGaussian;
+use crate::distributions::Moments;
 
 /// x = Wz + b + σε with z ~ N(0, I) in d dimensions and ε ~ N(0, I) in D, fitted by maximum likelihood (Tipping and Bishop,
 /// *Probabilistic principal component analysis*, 1999).
@@ -44,7 +45,7 @@ pub enum PpcaError {
     /// There are no data, or they have no dimensions.
     Empty,
     /// A number of the data, of the mean or of the covariance is NaN or infinite, or the covariance is not symmetric.
-    NoSpectrum(NoSpectrum),
+    Eigen(EigenError),
     /// The covariance has an eigenvalue below 0, and not by rounding.
     Indefinite {
         /// The least eigenvalue.
@@ -77,7 +78,7 @@ impl fmt::Display for PpcaError {
                 f,
                 "expected data of at least one dimension, found none; pass an array of shape (data, dimensions)"
             ),
-            Self::NoSpectrum(reason) => write!(f, "{reason}"),
+            Self::Eigen(reason) => write!(f, "{reason}"),
             Self::Indefinite { eigenvalue } => write!(
                 f,
                 "expected a covariance, found one with the eigenvalue {eigenvalue:e}; a covariance has none below 0"
@@ -106,9 +107,9 @@ impl fmt::Display for PpcaError {
 
 impl std::error::Error for PpcaError {}
 
-impl From<NoSpectrum> for PpcaError {
-    fn from(reason: NoSpectrum) -> Self {
-        Self::NoSpectrum(reason)
+impl From<EigenError> for PpcaError {
+    fn from(reason: EigenError) -> Self {
+        Self::Eigen(reason)
     }
 }
 
@@ -121,7 +122,7 @@ impl Ppca {
     /// # Errors
     /// If there are no data, if one is not finite, if d >= D, or if the data vary in at most d directions.
     pub fn fit(data: ArrayView2<'_, f64>, latent: usize) -> Result<Self, PpcaError> {
-        let (mean, covariance) = moments(data)?;
+        let Moments { mean, covariance } = moments(data)?;
         Self::from_covariance(mean, &covariance, latent).map_err(|reason| match reason {
             // A constant column has a variance by rounding.
             PpcaError::Unbounded { latent, rank, .. } => PpcaError::Unbounded {
@@ -232,16 +233,13 @@ impl Ppca {
 }
 
 /// Mean and covariance of data of shape (N, D), divided by N.
-fn moments(data: ArrayView2<'_, f64>) -> Result<(Array1<f64>, Array2<f64>), PpcaError> {
+fn moments(data: ArrayView2<'_, f64>) -> Result<Moments, PpcaError> {
     let not_finite = data.indexed_iter().find(|(_, x)| !x.is_finite());
     if let Some(((row, column), &found)) = not_finite {
         let index = [row, column];
-        return Err(NoSpectrum::NotFinite { index, found }.into());
+        return Err(EigenError::NotFinite { index, found }.into());
     }
-    let mean = data.mean_axis(Axis(0)).ok_or(PpcaError::Empty)?;
-    let centred = &data - &mean;
-    let covariance = centred.t().dot(&centred) / data.nrows() as f64;
-    Ok((mean, covariance))
+    Moments::of_samples(data).ok_or(PpcaError::Empty)
 }
 
 fn constant_columns(data: ArrayView2<'_, f64>) -> usize {
@@ -266,7 +264,7 @@ fn spectrum(
     }
     if let Some((row, &found)) = mean.indexed_iter().find(|(_, x)| !x.is_finite()) {
         let index = [row, 0];
-        return Err(NoSpectrum::NotFinite { index, found }.into());
+        return Err(EigenError::NotFinite { index, found }.into());
     }
     if latent >= dimensions {
         return Err(PpcaError::Latent { latent, dimensions });

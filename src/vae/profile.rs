@@ -19,7 +19,7 @@ pub struct NoiseProfile {
 
 /// Why there is no best σ².
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum NoProfile {
+pub enum ProfileError {
     /// There are no data, or they have no dimensions.
     Empty,
     /// An error x - f is NaN or infinite.
@@ -37,7 +37,7 @@ pub enum NoProfile {
     Floor(f64),
 }
 
-impl fmt::Display for NoProfile {
+impl fmt::Display for ProfileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => write!(f, "expected data of at least one dimension, found none"),
@@ -66,7 +66,7 @@ impl fmt::Display for NoProfile {
     }
 }
 
-impl std::error::Error for NoProfile {}
+impl std::error::Error for ProfileError {}
 
 /// The σ² at or above `floor` under which data of shape (N, D) are most likely around `means` of the same shape.
 ///
@@ -77,7 +77,7 @@ impl std::error::Error for NoProfile {}
 /// let (x, f) = (arr2(&[[1.0, 2.0], [3.0, 4.0]]), arr2(&[[1.0, 2.0], [3.0, 2.0]]));
 /// assert_eq!(profile_noise(x.view(), f.view(), 0.0)?.variance, 1.0);
 /// assert!(profile_noise(x.view(), x.view(), 0.0).is_err()); // unbounded
-/// # Ok::<(), elbo::vae::NoProfile>(())
+/// # Ok::<(), elbo::vae::ProfileError>(())
 /// ```
 ///
 /// # Errors
@@ -90,7 +90,7 @@ pub fn profile_noise(
     data: ArrayView2<'_, f64>,
     means: ArrayView2<'_, f64>,
     floor: f64,
-) -> Result<NoiseProfile, NoProfile> {
+) -> Result<NoiseProfile, ProfileError> {
     assert_eq!(
         data.shape(),
         means.shape(),
@@ -99,20 +99,20 @@ pub fn profile_noise(
         means.shape()
     );
     if !(floor >= 0.0 && floor.is_finite()) {
-        return Err(NoProfile::Floor(floor));
+        return Err(ProfileError::Floor(floor));
     }
     let errors = &data - &means;
     if let Some(((row, column), &found)) = errors.indexed_iter().find(|(_, e)| !e.is_finite()) {
         let index = [row, column];
-        return Err(NoProfile::NotFinite { index, found });
+        return Err(ProfileError::NotFinite { index, found });
     }
-    let mean_square = errors.mapv(|e| e * e).mean().ok_or(NoProfile::Empty)?;
+    let mean_square = errors.mapv(|e| e * e).mean().ok_or(ProfileError::Empty)?;
     if mean_square.is_infinite() {
-        return Err(NoProfile::TooLarge);
+        return Err(ProfileError::TooLarge);
     }
     let variance = mean_square.max(floor);
     if variance == 0.0 {
-        return Err(NoProfile::Unbounded);
+        return Err(ProfileError::Unbounded);
     }
     let dimensions = data.ncols() as f64;
     let log_likelihood = -0.5 * dimensions * (TAU.ln() + variance.ln() + mean_square / variance);

@@ -3,14 +3,13 @@
 use std::f64::consts::TAU;
 use std::fmt;
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Ix2};
 use rand::Rng;
 
-use super::Codes;
 use crate::autodiff::Tape;
 use crate::background::BadData;
 use crate::distributions::noise::standard_normal;
-use crate::distributions::{Estimate, EstimateError, LogSum};
+use crate::distributions::{Estimate, EstimateError, GaussianParameters, LogSum};
 use crate::kl;
 
 /// (1/N) Σ KL(q(z|xₙ) ‖ p) = KL(q̄ ‖ p) + I(n; z), with q̄ = (1/N) Σ q(z|xₙ), all in nats (Hoffman and Johnson, *ELBO surgery*,
@@ -29,7 +28,7 @@ pub struct Surgery<E> {
 
 /// Why codes cannot be cut.
 #[derive(Clone, Debug, PartialEq)]
-pub enum NoSurgery {
+pub enum SurgeryError {
     /// There are no data.
     Empty,
     /// A mean or log-variance is NaN or infinite.
@@ -72,7 +71,7 @@ pub enum NoSurgery {
     Estimate(EstimateError),
 }
 
-impl fmt::Display for NoSurgery {
+impl fmt::Display for SurgeryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => write!(f, "expected the code of at least one datum, found none"),
@@ -109,15 +108,15 @@ impl fmt::Display for NoSurgery {
     }
 }
 
-impl std::error::Error for NoSurgery {}
+impl std::error::Error for SurgeryError {}
 
-impl From<BadData> for NoSurgery {
+impl From<BadData> for SurgeryError {
     fn from(reason: BadData) -> Self {
         Self::NotATable(reason)
     }
 }
 
-impl From<EstimateError> for NoSurgery {
+impl From<EstimateError> for SurgeryError {
     fn from(reason: EstimateError) -> Self {
         Self::Estimate(reason)
     }
@@ -147,18 +146,21 @@ impl Surgery<f64> {
     pub fn of_tables(
         codes: ArrayView2<'_, f64>,
         prior: ArrayView1<'_, f64>,
-    ) -> Result<Self, NoSurgery> {
+    ) -> Result<Self, SurgeryError> {
         let prior = prior.to_owned().into_dyn();
-        let aggregate = codes.mean_axis(Axis(0)).ok_or(NoSurgery::Empty)?.into_dyn();
+        let aggregate = codes
+            .mean_axis(Axis(0))
+            .ok_or(SurgeryError::Empty)?
+            .into_dyn();
         let mean_from = |target| -> Result<f64, BadData> {
             let rows = codes.rows().into_iter();
-            let each = rows.map(|row| kl::of_tables(&row.to_owned().into_dyn(), target));
+            let each = rows.map(|row| kl::tables(&row.to_owned().into_dyn(), target));
             Ok(each.sum::<Result<f64, _>>()? / codes.nrows() as f64)
         };
         Ok(Self {
             divergence: mean_from(&prior)?,
             information: mean_from(&aggregate)?,
-            marginal: kl::of_tables(&aggregate, &prior)?,
+            marginal: kl::tables(&aggregate, &prior)?,
             bound: (codes.nrows() as f64).ln(),
         })
     }
@@ -169,7 +171,7 @@ impl Surgery<f64> {
     /// # Errors
     /// If there are no codes, a number is not finite, they have not one or two dimensions, or the grid would be too large or its
     /// points too close to be told apart.
-    pub fn exact(codes: &Codes<f64>) -> Result<Self, NoSurgery> {
+    pub fn exact(codes: &GaussianParameters<f64, Ix2>) -> Result<Self, SurgeryError> {
         check(codes)?;
         let (points, volume) = grid(codes)?;
         let mixture = AggregatePosterior::new(codes);
@@ -184,11 +186,11 @@ impl Surgery<f64> {
             }
         }
         // I = H(q̄) - (1/N) Σ H(q(z|xₙ)).
-        let each = (&codes.log_variances + (1.0 + TAU.ln())) * 0.5;
+        let each = (&codes.log_variance + (1.0 + TAU.ln())) * 0.5;
         Ok(Self {
             divergence: mean_divergence(codes),
             marginal,
-            information: entropy - each.sum() / codes.means.nrows() as f64,
+            information: entropy - each.sum() / codes.mean.nrows() as f64,
             bound: mixture.log_count,
         })
     }
@@ -202,13 +204,13 @@ impl Surgery<Estimate> {
     /// # Errors
     /// If there are no codes, a number is not finite, a log-variance is beyond ±2000, or there are no draws.
     pub fn sampled(
-        codes: &Codes<f64>,
+        codes: &GaussianParameters<f64, Ix2>,
         draws: usize,
         rng: &mut impl Rng,
-    ) -> Result<Self, NoSurgery> {
+    ) -> Result<Self, SurgeryError> {
         check(codes)?;
         let pairs = Pairs::new(codes)?;
-        let (n, d) = codes.means.dim();
+        let (n, d) = codes.mean.dim();
         let tape = Tape::<f64>::new();
         let noise = standard_normal(&tape, &[draws, d], rng).value();
         let bound = (n as f64).ln();
@@ -235,33 +237,33 @@ impl Surgery<Estimate> {
 ///
 /// # Errors
 /// If there are no codes, or a number is not finite.
-pub fn unit_divergences(codes: &Codes<f64>) -> Result<Array1<f64>, NoSurgery> {
+pub fn unit_divergences(codes: &GaussianParameters<f64, Ix2>) -> Result<Array1<f64>, SurgeryError> {
     check(codes)?;
-    let terms = ndarray::Zip::from(&codes.means)
-        .and(&codes.log_variances)
+    let terms = ndarray::Zip::from(&codes.mean)
+        .and(&codes.log_variance)
         .map_collect(|&mu, &s| 0.5 * (mu * mu + (s.exp_m1() - s)));
     Ok(terms.mean_axis(Axis(0)).expect("checked: there are codes"))
 }
 
-fn mean_divergence(codes: &Codes<f64>) -> f64 {
+fn mean_divergence(codes: &GaussianParameters<f64, Ix2>) -> f64 {
     unit_divergences(codes).expect("checked before").sum()
 }
 
-fn check(codes: &Codes<f64>) -> Result<(), NoSurgery> {
+fn check(codes: &GaussianParameters<f64, Ix2>) -> Result<(), SurgeryError> {
     assert_eq!(
-        codes.means.shape(),
-        codes.log_variances.shape(),
+        codes.mean.shape(),
+        codes.log_variance.shape(),
         "surgery: shapes {:?} (means) and {:?} (log-variances) do not fit",
-        codes.means.shape(),
-        codes.log_variances.shape()
+        codes.mean.shape(),
+        codes.log_variance.shape()
     );
-    if codes.means.nrows() == 0 {
-        return Err(NoSurgery::Empty);
+    if codes.mean.nrows() == 0 {
+        return Err(SurgeryError::Empty);
     }
-    for numbers in [&codes.means, &codes.log_variances] {
+    for numbers in [&codes.mean, &codes.log_variance] {
         let found = numbers.indexed_iter().find(|(_, x)| !x.is_finite());
         if let Some(((datum, unit), &found)) = found {
-            return Err(NoSurgery::NotFinite { datum, unit, found });
+            return Err(SurgeryError::NotFinite { datum, unit, found });
         }
     }
     Ok(())
@@ -269,29 +271,29 @@ fn check(codes: &Codes<f64>) -> Result<(), NoSurgery> {
 
 /// The codes as they stand to each other, with what does not depend on the draw computed once.
 struct Pairs<'a> {
-    codes: &'a Codes<f64>,
+    codes: &'a GaussianParameters<f64, Ix2>,
     /// e^(s/4) and its inverse: the deviation e^(s/2) itself may be out of range where the ratio of two is not.
     roots: Array2<f64>,
     inverses: Array2<f64>,
 }
 
 impl<'a> Pairs<'a> {
-    fn new(codes: &'a Codes<f64>) -> Result<Self, NoSurgery> {
-        let mut found = codes.log_variances.indexed_iter();
+    fn new(codes: &'a GaussianParameters<f64, Ix2>) -> Result<Self, SurgeryError> {
+        let mut found = codes.log_variance.indexed_iter();
         if let Some(((datum, unit), &found)) = found.find(|(_, s)| s.abs() > EXTREME) {
-            return Err(NoSurgery::LogVariance { datum, unit, found });
+            return Err(SurgeryError::LogVariance { datum, unit, found });
         }
         Ok(Self {
             codes,
-            roots: codes.log_variances.mapv(|s| (0.25 * s).exp()),
-            inverses: codes.log_variances.mapv(|s| (-0.25 * s).exp()),
+            roots: codes.log_variance.mapv(|s| (0.25 * s).exp()),
+            inverses: codes.log_variance.mapv(|s| (-0.25 * s).exp()),
         })
     }
 
     /// log Σ_m q(z|x_m)/q(z|xₙ) at z = μₙ + σₙ ε, never below 0: the m = n in it is 1.
     fn log_sum_of_ratios(&self, n: usize, noise: ArrayView1<'_, f64>) -> f64 {
         let mut sum = LogSum::default();
-        for m in 0..self.codes.means.nrows() {
+        for m in 0..self.codes.mean.nrows() {
             sum.add(match m == n {
                 true => 0.0,
                 false => self.log_ratio(m, n, noise),
@@ -303,7 +305,7 @@ impl<'a> Pairs<'a> {
     /// log q(z|x_m)/q(z|xₙ) = ½ Σ [sₙ - s_m + ε² - t²] at z = μₙ + σₙ ε, with t = (μₙ - μ_m + σₙ ε)/σ_m. Of the noise and
     /// not of z, in which a narrow code would be lost beside its mean.
     fn log_ratio(&self, m: usize, n: usize, noise: ArrayView1<'_, f64>) -> f64 {
-        let (mu, s) = (&self.codes.means, &self.codes.log_variances);
+        let (mu, s) = (&self.codes.mean, &self.codes.log_variance);
         let terms = noise.iter().enumerate().map(|(u, &epsilon)| {
             let (root, inverse) = (self.roots[[n, u]], self.inverses[[m, u]]);
             let offset = (mu[[n, u]] - mu[[m, u]]) * inverse + root * inverse * root * epsilon;
@@ -328,13 +330,13 @@ struct AggregatePosterior<'a> {
 }
 
 impl<'a> AggregatePosterior<'a> {
-    fn new(codes: &'a Codes<f64>) -> Self {
-        let per_unit = (&codes.log_variances + TAU.ln()) * -0.5;
+    fn new(codes: &'a GaussianParameters<f64, Ix2>) -> Self {
+        let per_unit = (&codes.log_variance + TAU.ln()) * -0.5;
         Self {
-            means: &codes.means,
-            deviations: codes.log_variances.mapv(|s| (0.5 * s).exp()),
+            means: &codes.mean,
+            deviations: codes.log_variance.mapv(|s| (0.5 * s).exp()),
             constants: per_unit.sum_axis(Axis(1)),
-            log_count: (codes.means.nrows() as f64).ln(),
+            log_count: (codes.mean.nrows() as f64).ln(),
         }
     }
 
@@ -353,10 +355,10 @@ impl<'a> AggregatePosterior<'a> {
 }
 
 /// A grid that holds all of q̄, its points in rows, and the volume of a cell.
-fn grid(codes: &Codes<f64>) -> Result<(Array2<f64>, f64), NoSurgery> {
-    let dimensions = codes.means.ncols();
+fn grid(codes: &GaussianParameters<f64, Ix2>) -> Result<(Array2<f64>, f64), SurgeryError> {
+    let dimensions = codes.mean.ncols();
     if !(1..=2).contains(&dimensions) {
-        return Err(NoSurgery::Dimensions(dimensions));
+        return Err(SurgeryError::Dimensions(dimensions));
     }
     let axes: Vec<Points> = (0..dimensions)
         .map(|unit| Points::of(codes, unit))
@@ -365,7 +367,7 @@ fn grid(codes: &Codes<f64>) -> Result<(Array2<f64>, f64), NoSurgery> {
     // NaN where a deviation overflowed.
     let resolved = points <= LARGEST;
     if !resolved {
-        return Err(NoSurgery::TooManyPoints { points });
+        return Err(SurgeryError::TooManyPoints { points });
     }
     let last = axes[dimensions - 1].count as usize;
     let at = |(i, u): (usize, usize)| {
@@ -391,9 +393,9 @@ struct Points {
 }
 
 impl Points {
-    fn of(codes: &Codes<f64>, unit: usize) -> Result<Self, NoSurgery> {
-        let mu = codes.means.column(unit);
-        let sigma = codes.log_variances.column(unit).mapv(|s| (0.5 * s).exp());
+    fn of(codes: &GaussianParameters<f64, Ix2>, unit: usize) -> Result<Self, SurgeryError> {
+        let mu = codes.mean.column(unit);
+        let sigma = codes.log_variance.column(unit).mapv(|s| (0.5 * s).exp());
         let end = |sign: f64| {
             let ends = mu.iter().zip(&sigma).map(|(m, s)| sign * m + BEYOND * s);
             sign * ends.fold(f64::NEG_INFINITY, f64::max)
@@ -402,7 +404,7 @@ impl Points {
         let deviation = sigma.fold(f64::INFINITY, |a, &b| a.min(b));
         let (step, reach) = (deviation / STEPS, low.abs().max(high.abs()));
         if reach.is_finite() && step <= FINEST * f64::EPSILON * reach {
-            return Err(NoSurgery::TooNarrow {
+            return Err(SurgeryError::TooNarrow {
                 unit,
                 deviation,
                 reach,

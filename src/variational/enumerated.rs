@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use super::LogWeights;
-use super::divergence::between;
+use super::log_tables::{between, log_tables};
 use crate::Scalar;
 use crate::autodiff::{Var, broadcast_shape};
 use crate::background::{BadData, check_log_distribution, check_log_numbers};
@@ -167,7 +167,7 @@ pub fn elbo_from_prior<'t, T: Scalar>(
     log_q: Var<'t, T>,
 ) -> Result<Var<'t, T>, BadData> {
     check_log_numbers("likelihood", &log_likelihood.value())?;
-    let kl = super::divergence(log_q, log_prior)?;
+    let kl = log_tables(log_q, log_prior)?;
     let shape = broadcast_shape("elbo", &log_likelihood.shape(), &log_q.shape());
     let log_q = log_q.broadcast_to(&shape);
     Ok(expectation(log_q, log_likelihood.broadcast_to(&shape)) - kl)

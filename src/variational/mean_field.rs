@@ -23,6 +23,34 @@ impl Default for Stopping {
     }
 }
 
+impl Stopping {
+    /// After exactly this many sweeps or steps: no change, not even none, is small enough to end sooner, and what is found
+    /// does not count as converged.
+    ///
+    /// ```
+    /// use elbo::variational::{Covariances, GaussianMixture, Stopping, em};
+    /// use ndarray::{arr1, arr2, arr3};
+    ///
+    /// // One component: the first step of EM is the last that changes anything.
+    /// let data = arr2(&[[1.0], [3.0]]);
+    /// let start = GaussianMixture {
+    ///     weights: arr1(&[1.0]),
+    ///     means: arr2(&[[0.0]]),
+    ///     covariances: arr3(&[[[1.0]]]),
+    /// };
+    /// let fit = em(data.view(), start, Covariances::Full, Stopping::exactly(5))?;
+    /// assert_eq!(fit.bounds.len(), 5);
+    /// assert!(!fit.converged);
+    /// # Ok::<(), elbo::variational::GaussianMixtureError>(())
+    /// ```
+    pub fn exactly(steps: usize) -> Self {
+        Self {
+            steps,
+            tolerance: f64::NEG_INFINITY,
+        }
+    }
+}
+
 /// What coordinate ascent found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableMeanField {

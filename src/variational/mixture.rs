@@ -8,7 +8,7 @@ use rand::seq::index::sample;
 
 use super::Stopping;
 use crate::autodiff::Tape;
-use crate::distributions::{MultivariateGaussian, NoGaussian};
+use crate::distributions::{GaussianError, Moments, MultivariateGaussian};
 
 /// Σ_k π_k N(x; μ_k, Σ_k) in d dimensions, to be fitted to data ([`kl::UnivariateMixture`](crate::kl::UnivariateMixture) is a target on the line). One-dimensional data are of shape (n, 1).
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +47,7 @@ pub struct EmFit {
 /// Why a mixture cannot be fitted, or is none.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum MixtureError {
+pub enum GaussianMixtureError {
     /// There is no datum, or a datum has no dimensions.
     NoData,
     /// An entry of the data, means or weights is not a finite number, or a weight is negative.
@@ -76,7 +76,7 @@ pub enum MixtureError {
         /// The component.
         component: usize,
         /// What is wrong with its covariance.
-        cause: NoGaussian,
+        cause: GaussianError,
     },
     /// A component has shrunk onto a point, a line or a plane: its density, and with it the likelihood, has no upper limit there, and
     /// a maximum-likelihood fit does not exist in this direction.
@@ -90,7 +90,7 @@ pub enum MixtureError {
     },
 }
 
-impl fmt::Display for MixtureError {
+impl fmt::Display for GaussianMixtureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoData => write!(
@@ -133,7 +133,7 @@ impl fmt::Display for MixtureError {
     }
 }
 
-impl std::error::Error for MixtureError {}
+impl std::error::Error for GaussianMixtureError {}
 
 impl GaussianMixture {
     /// A start for EM: equal weights, the covariance of all data for every component, and means at randomly chosen data, no
@@ -146,10 +146,9 @@ impl GaussianMixture {
         components: usize,
         covariances: Covariances,
         rng: &mut impl Rng,
-    ) -> Result<Self, MixtureError> {
+    ) -> Result<Self, GaussianMixtureError> {
         check_data(data)?;
-        let everything = Array2::ones((data.nrows(), 1));
-        let (_, covariance) = weighted_moments(data, everything.column(0).to_owned(), covariances);
+        let covariance = weighted_moments(data, Array1::ones(data.nrows()), covariances).covariance;
         let mut chosen: Vec<usize> = Vec::new();
         for index in sample(rng, data.nrows(), data.nrows()) {
             let is_new = || {
@@ -162,7 +161,7 @@ impl GaussianMixture {
             }
         }
         if chosen.len() < components || components == 0 {
-            return Err(MixtureError::Components {
+            return Err(GaussianMixtureError::Components {
                 components,
                 different: chosen.len(),
             });
@@ -186,11 +185,11 @@ impl GaussianMixture {
     ///
     /// # Panics
     /// If shapes do not fit.
-    pub fn log_joint(&self, data: ArrayView2<f64>) -> Result<Array2<f64>, MixtureError> {
+    pub fn log_joint(&self, data: ArrayView2<f64>) -> Result<Array2<f64>, GaussianMixtureError> {
         Ok(self.joint(data)?.log_joint)
     }
 
-    fn joint(&self, data: ArrayView2<f64>) -> Result<Joint, MixtureError> {
+    fn joint(&self, data: ArrayView2<f64>) -> Result<Joint, GaussianMixtureError> {
         check_data(data)?;
         self.check(data.ncols())?;
         let mut log_joint =
@@ -205,7 +204,7 @@ impl GaussianMixture {
             let covariance = tape.constant(self.covariances.index_axis(Axis(0), k));
             let gaussian =
                 MultivariateGaussian::from_covariance(mean, covariance).map_err(|cause| {
-                    MixtureError::Component {
+                    GaussianMixtureError::Component {
                         component: k,
                         cause,
                     }
@@ -215,7 +214,7 @@ impl GaussianMixture {
         }
         let log_densities = log_sums(&log_joint);
         match log_densities.indexed_iter().find(|(_, l)| !l.is_finite()) {
-            Some((datum, &found)) => Err(MixtureError::NotANumber {
+            Some((datum, &found)) => Err(GaussianMixtureError::NotANumber {
                 what: "log-density of a datum that is too far from every component",
                 index: vec![datum],
                 found,
@@ -234,7 +233,10 @@ impl GaussianMixture {
     ///
     /// # Panics
     /// If shapes do not fit.
-    pub fn log_densities(&self, data: ArrayView2<f64>) -> Result<Array1<f64>, MixtureError> {
+    pub fn log_densities(
+        &self,
+        data: ArrayView2<f64>,
+    ) -> Result<Array1<f64>, GaussianMixtureError> {
         Ok(self.joint(data)?.log_densities)
     }
 
@@ -245,12 +247,19 @@ impl GaussianMixture {
     ///
     /// # Panics
     /// If shapes do not fit.
-    pub fn responsibilities(&self, data: ArrayView2<f64>) -> Result<Array2<f64>, MixtureError> {
+    pub fn responsibilities(
+        &self,
+        data: ArrayView2<f64>,
+    ) -> Result<Array2<f64>, GaussianMixtureError> {
         Ok(self.joint(data)?.posterior())
     }
 
     /// With the diagonals of its covariances alone, if only diagonal ones are to be chosen from.
-    fn restricted(mut self, covariances: Covariances, d: usize) -> Result<Self, MixtureError> {
+    fn restricted(
+        mut self,
+        covariances: Covariances,
+        d: usize,
+    ) -> Result<Self, GaussianMixtureError> {
         self.check(d)?;
         if covariances == Covariances::Diagonal {
             self.covariances *= &Array2::eye(d);
@@ -258,7 +267,7 @@ impl GaussianMixture {
         Ok(self)
     }
 
-    fn check(&self, d: usize) -> Result<(), MixtureError> {
+    fn check(&self, d: usize) -> Result<(), GaussianMixtureError> {
         let k = self.weights.len();
         assert!(
             self.means.shape() == [k, d] && self.covariances.shape() == [k, d, d],
@@ -269,7 +278,7 @@ impl GaussianMixture {
         check_finite("means", self.means.view())?;
         let wrong = |w: &&f64| !(**w >= 0.0 && w.is_finite());
         if let Some(index) = self.weights.iter().position(|w| wrong(&w)) {
-            return Err(MixtureError::NotANumber {
+            return Err(GaussianMixtureError::NotANumber {
                 what: "weights",
                 index: vec![index],
                 found: self.weights[index],
@@ -278,7 +287,7 @@ impl GaussianMixture {
         let total = self.weights.sum();
         match (total - 1.0).abs() <= f64::EPSILON.sqrt() {
             true => Ok(()),
-            false => Err(MixtureError::Weights { total }),
+            false => Err(GaussianMixtureError::Weights { total }),
         }
     }
 }
@@ -306,7 +315,7 @@ impl GaussianMixture {
 /// assert!((fit.mixture.means[[0, 0]] + 2.0).abs() < 1e-6);
 /// // It never falls, but for rounding.
 /// assert!(fit.log_likelihoods.windows(2).all(|l| l[1] >= l[0] - 1e-12));
-/// # Ok::<(), elbo::variational::MixtureError>(())
+/// # Ok::<(), elbo::variational::GaussianMixtureError>(())
 /// ```
 ///
 /// # Errors
@@ -319,7 +328,7 @@ pub fn em(
     start: GaussianMixture,
     covariances: Covariances,
     stopping: Stopping,
-) -> Result<EmFit, MixtureError> {
+) -> Result<EmFit, GaussianMixtureError> {
     check_data(data)?;
     let start = start.restricted(covariances, data.ncols())?;
     let mut joint = start.joint(data)?;
@@ -375,12 +384,12 @@ fn maximise(
             mixture.weights[k] = 0.0;
             continue;
         }
-        let (mean, covariance) = weighted_moments(data, &q.column(k) / count, covariances);
-        mixture.means.row_mut(k).assign(&mean);
+        let moments = weighted_moments(data, &q.column(k) / count, covariances);
+        mixture.means.row_mut(k).assign(&moments.mean);
         mixture
             .covariances
             .index_axis_mut(Axis(0), k)
-            .assign(&covariance);
+            .assign(&moments.covariance);
     }
     mixture
 }
@@ -390,17 +399,13 @@ fn weighted_moments(
     data: ArrayView2<f64>,
     weights: Array1<f64>,
     covariances: Covariances,
-) -> (Array1<f64>, Array2<f64>) {
+) -> Moments {
     let weights = &weights / weights.sum();
-    let mean = weights.dot(&data);
-    // About the mean: E xxᵀ - μμᵀ would cancel.
-    let centred = &data - &mean;
-    let weighted = &centred * &weights.insert_axis(Axis(1));
-    let covariance = match covariances {
-        Covariances::Full => centred.t().dot(&weighted),
-        Covariances::Diagonal => Array2::from_diag(&(&centred * &weighted).sum_axis(Axis(0))),
-    };
-    (mean, covariance)
+    let moments = Moments::of(data, weights.view());
+    match covariances {
+        Covariances::Full => moments,
+        Covariances::Diagonal => moments.diagonal(),
+    }
 }
 
 /// Σ_n Σ_k q_nk [log p(x_n, k) - log q_nk], in nats.
@@ -446,7 +451,7 @@ fn check_extent(
     mixture: &GaussianMixture,
     least: &Array1<f64>,
     step: usize,
-) -> Result<(), MixtureError> {
+) -> Result<(), GaussianMixtureError> {
     for component in (0..mixture.weights.len()).filter(|&k| mixture.weights[k] > 0.0) {
         let tape = Tape::new();
         let covariance = mixture.covariances.slice(s![component, .., ..]);
@@ -458,7 +463,7 @@ fn check_extent(
             Err(cause) => Some(cause.pivot),
         };
         if let Some(dimension) = flat {
-            return Err(MixtureError::Collapsed {
+            return Err(GaussianMixtureError::Collapsed {
                 component,
                 step,
                 dimension,
@@ -468,16 +473,16 @@ fn check_extent(
     Ok(())
 }
 
-fn check_data(data: ArrayView2<f64>) -> Result<(), MixtureError> {
+fn check_data(data: ArrayView2<f64>) -> Result<(), GaussianMixtureError> {
     if data.is_empty() {
-        return Err(MixtureError::NoData);
+        return Err(GaussianMixtureError::NoData);
     }
     check_finite("data", data)
 }
 
-fn check_finite(what: &'static str, entries: ArrayView2<f64>) -> Result<(), MixtureError> {
+fn check_finite(what: &'static str, entries: ArrayView2<f64>) -> Result<(), GaussianMixtureError> {
     match entries.indexed_iter().find(|(_, x)| !x.is_finite()) {
-        Some(((i, j), &found)) => Err(MixtureError::NotANumber {
+        Some(((i, j), &found)) => Err(GaussianMixtureError::NotANumber {
             what,
             index: vec![i, j],
             found,

@@ -127,6 +127,8 @@ pub fn table() -> Vec<Row> {
         unary("abs", Real, |v| v[0].abs()),
         unary("sigmoid", Real, |v| v[0].sigmoid()),
         unary("tanh", Real, |v| v[0].tanh()),
+        unary("sin", Real, |v| v[0].sin()),
+        unary("cos", Real, |v| v[0].cos()),
         unary("relu", Real, |v| v[0].relu()),
         unary("relu of a square", Real, |v| (v[0] * v[0] - 1.0).relu()),
         unary("softplus", Real, |v| v[0].softplus()),

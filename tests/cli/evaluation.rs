@@ -5,7 +5,7 @@ use std::fs;
 use elbo::data::{Binarisation, Dataset};
 use elbo::distributions::noise::stream;
 use elbo::nn::{Parameters, checkpoint};
-use elbo::vae::{Activity, Architecture, Codes, Vae, unit_divergences};
+use elbo::vae::{Activity, Architecture, Vae, unit_divergences};
 use ndarray::{Array2, Axis};
 use tempfile::TempDir;
 
@@ -173,12 +173,8 @@ fn tells_each_unit() {
     let all: Vec<usize> = (0..images.len()).collect();
     let x: Array2<f32> = images.batch(&all, Binarisation::None, &mut stream(1, "view", 0));
     for (file, parameters, most) in [(&model, &parameters, 2), (&other, &blind, 1)] {
-        let codes = Codes::of(&vae, parameters, x.view());
-        let codes = Codes {
-            means: codes.means.mapv(f64::from),
-            log_variances: codes.log_variances.mapv(f64::from),
-        };
-        let activity = Activity::of(codes.means.view()).unwrap();
+        let codes = vae.codes(parameters, x.view()).as_f64();
+        let activity = Activity::of(codes.mean.view()).unwrap();
         assert!(activity.active() <= most);
         let divergences = unit_divergences(&codes).unwrap();
         let units: Vec<String> = (0..2)

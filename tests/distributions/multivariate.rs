@@ -1,7 +1,7 @@
 //! The Gaussian with a full covariance, against the diagonal one, quadrature and its own draws.
 
 use elbo::autodiff::{Tape, Var};
-use elbo::distributions::{MultivariateGaussian, NoGaussian};
+use elbo::distributions::{GaussianError, MultivariateGaussian};
 use ndarray::{Array2, ArrayD, arr1, arr2};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -150,22 +150,22 @@ fn refuses_what_is_no_covariance_and_no_factor() {
             .unwrap_err()
     };
     let singular = covariance([[1.0, 1.0], [1.0, 1.0]]);
-    assert!(matches!(singular, NoGaussian::NotPositiveDefinite(reason) if reason.pivot == 1));
+    assert!(matches!(singular, GaussianError::NotPositiveDefinite(reason) if reason.pivot == 1));
     let asymmetric = covariance([[1.0, 0.3], [0.2, 1.0]]);
     assert!(matches!(
         asymmetric,
-        NoGaussian::NotSymmetric {
+        GaussianError::NotSymmetric {
             row: 1,
             column: 0,
             ..
         }
     ));
     let nan = covariance([[1.0, f64::NAN], [f64::NAN, 1.0]]);
-    assert!(matches!(nan, NoGaussian::NotPositiveDefinite(reason) if reason.value.is_nan()));
+    assert!(matches!(nan, GaussianError::NotPositiveDefinite(reason) if reason.value.is_nan()));
     let upper = factor([[1.0, 0.3], [0.0, 1.0]]);
     assert!(matches!(
         upper,
-        NoGaussian::NotLowerTriangular {
+        GaussianError::NotLowerTriangular {
             row: 0,
             column: 1,
             ..
@@ -174,7 +174,7 @@ fn refuses_what_is_no_covariance_and_no_factor() {
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let error = factor([[1.0, 0.0], [0.3, bad]]);
         assert!(
-            matches!(error, NoGaussian::DiagonalNotPositive { row: 1, .. }),
+            matches!(error, GaussianError::DiagonalNotPositive { row: 1, .. }),
             "{error}"
         );
     }
@@ -192,9 +192,9 @@ fn measures_asymmetry_by_the_deviations() {
     };
     // The product of two variances may be beyond f64, or below it.
     let huge = of([[1e200, 5e199], [-5e199, 1e200]]).unwrap_err();
-    assert!(matches!(huge, NoGaussian::NotSymmetric { .. }), "{huge}");
+    assert!(matches!(huge, GaussianError::NotSymmetric { .. }), "{huge}");
     assert!(of([[1e-170, 1e-190], [-1e-190, 1e-170]]).is_ok());
     let tiny = of([[1e-170, 5e-171], [-5e-171, 1e-170]]).unwrap_err();
-    assert!(matches!(tiny, NoGaussian::NotSymmetric { .. }), "{tiny}");
+    assert!(matches!(tiny, GaussianError::NotSymmetric { .. }), "{tiny}");
     assert!(of([[1e200, 5e199], [5e199, 1e200]]).is_ok());
 }

@@ -3,7 +3,7 @@
 
 use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;
-use elbo::gradients::{NoNearest, nearest, straight_through};
+use elbo::gradients::{NearestError, nearest, straight_through};
 use ndarray::{Array2, ArrayD, arr1, arr2};
 
 use crate::common::arrays::owned;
@@ -134,12 +134,15 @@ fn of_the_nearest() {
     let none = Array2::<f64>::zeros((0, 1));
     assert_eq!(
         nearest(arr2(&[[0.0]]).view(), none.view()),
-        Err(NoNearest::NoCodes)
+        Err(NearestError::NoCodes)
     );
     assert_eq!(nearest(none.view(), codes.view()), Ok(vec![]));
     for z in [arr2(&[[0.0], [f64::NAN]]), arr2(&[[0.5], [f64::INFINITY]])] {
         let far = arr2(&[[f64::INFINITY], [0.0]]);
-        assert_eq!(nearest(z.view(), far.view()), Err(NoNearest::NotANumber(1)));
+        assert_eq!(
+            nearest(z.view(), far.view()),
+            Err(NearestError::NotANumber(1))
+        );
     }
 }
 

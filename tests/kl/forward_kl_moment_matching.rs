@@ -6,8 +6,8 @@ mod limits;
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
 use elbo::kl::{
-    Effort, ExponentialFamily, Grid, Moments, NoProjection, Nodes, Shape, Target,
-    UnivariateMixture, of_tables,
+    Effort, ExponentialFamily, Grid, Moments, Nodes, ProjectionError, Shape, Target,
+    UnivariateMixture, tables,
 };
 use ndarray::{Array1, Array2, Axis, arr1, arr2};
 use rand::Rng;
@@ -61,7 +61,7 @@ fn by_hand() {
         let divergence = forward_divergence(&family, &p, eta);
         let q = owned(family.log_probabilities(eta).value()).mapv(f64::exp);
         value.number(
-            of_tables(&p.clone().into_dyn(), &q).unwrap(),
+            tables(&p.clone().into_dyn(), &q).unwrap(),
             divergence.item(),
             1.0,
         );
@@ -100,7 +100,7 @@ fn projects_onto_the_family() {
             let nearest = match family.project(&p) {
                 Ok(nearest) => nearest,
                 // Few outcomes and many statistics: the moments may lie on the border.
-                Err(NoProjection::OnTheBorder { .. }) => continue,
+                Err(ProjectionError::OnTheBorder { .. }) => continue,
                 Err(other) => panic!("{other}"),
             };
             steps = steps.max(nearest.iterations);
@@ -116,8 +116,8 @@ fn projects_onto_the_family() {
             );
             let r = owned(family.log_probabilities(eta).value()).mapv(f64::exp);
             let q = nearest.probabilities.clone().into_dyn();
-            let whole = of_tables(&p.clone().into_dyn(), &r).unwrap();
-            let parts = nearest.divergence + of_tables(&q, &r).unwrap();
+            let whole = tables(&p.clone().into_dyn(), &r).unwrap();
+            let parts = nearest.divergence + tables(&q, &r).unwrap();
             worst.number(parts, whole, 1.0);
         }
     }
@@ -218,12 +218,12 @@ fn is_maximum_likelihood() {
                 .value(),
         );
         let log_likelihood: f64 = counts.iter().zip(&log_q).map(|(c, l)| c * l).sum();
-        let divergence = of_tables(&frequencies.clone().into_dyn(), &log_q.mapv(f64::exp)).unwrap();
+        let divergence = tables(&frequencies.clone().into_dyn(), &log_q.mapv(f64::exp)).unwrap();
         assert!((log_likelihood / n as f64 + divergence + entropy).abs() < 1e-12);
     }
     // Samples of a Gaussian: the likeliest one has their mean and their variance with n, not n - 1, below.
     let points = arr2(&[[1.0], [2.0], [6.0]]);
-    let moments = Moments::of(&Nodes::samples(points).unwrap());
+    let moments = Nodes::samples(points).unwrap().moments();
     assert!((moments.mean[0] - 3.0).abs() < 1e-15);
     assert!((moments.covariance[[0, 0]] - 14.0 / 3.0).abs() < 1e-14);
 }

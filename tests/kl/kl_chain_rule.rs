@@ -2,7 +2,7 @@
 //! conditionals.
 
 use elbo::background::BadData;
-use elbo::kl::{ChainRule, chain_rule, chain_terms, of_tables};
+use elbo::kl::{ChainRule, chain_rule, chain_terms, tables};
 use ndarray::{ArrayD, Axis, IxDyn, arr1, arr2};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -42,7 +42,7 @@ fn on_random_tables() {
                     .filter(|(q, _)| **q > 0.0)
                     .map(|(q, p)| q * (q / p).ln())
                     .sum();
-                by_enumeration.number(of_tables(&q, &p).unwrap(), expected, 1.0);
+                by_enumeration.number(tables(&q, &p).unwrap(), expected, 1.0);
                 for split in 0..=shape.len() {
                     let parts = chain_rule(&q, &p, split).unwrap();
                     worst.number(parts.marginal + parts.conditional, parts.joint, 1.0);
@@ -54,7 +54,7 @@ fn on_random_tables() {
             }
         }
     }
-    by_enumeration.within(1e-14, "of_tables = enumeration");
+    by_enumeration.within(1e-14, "tables = enumeration");
     worst.within(1e-14, "joint = marginal + conditional");
 }
 
@@ -70,7 +70,7 @@ fn takes_its_mean_under_the_first_distribution() {
             let total = row.sum();
             row / total
         };
-        of_tables(&slice(&q), &slice(&p)).unwrap()
+        tables(&slice(&q), &slice(&p)).unwrap()
     };
     let under_p = 0.2 * row(0) + 0.8 * row(1);
     let off = parts.marginal + under_p - parts.joint;
@@ -119,7 +119,7 @@ fn where_there_are_zeros() {
 #[test]
 fn refuses_what_is_no_table() {
     let good = arr1(&[0.5, 0.5]).into_dyn();
-    let refused = |bad: &[f64]| of_tables(&arr1(bad).into_dyn(), &good).unwrap_err();
+    let refused = |bad: &[f64]| tables(&arr1(bad).into_dyn(), &good).unwrap_err();
     assert!(matches!(
         refused(&[1.5, -0.5]),
         BadData::Number {
@@ -132,5 +132,5 @@ fn refuses_what_is_no_table() {
     assert!(matches!(refused(&[f64::NAN, 0.5]), BadData::Number { .. }));
     assert!(matches!(refused(&[0.5, 0.6]), BadData::Total { .. }));
     let empty = ArrayD::zeros(IxDyn(&[0]));
-    assert_eq!(of_tables(&empty, &empty), Err(BadData::Empty { what: "q" }));
+    assert_eq!(tables(&empty, &empty), Err(BadData::Empty { what: "q" }));
 }

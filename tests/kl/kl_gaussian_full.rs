@@ -124,7 +124,7 @@ fn by_its_definition() {
             let [q, p] = [0, 1].map(|_| random_moments(&mut rng, k));
             let (nodes, weights) = gauss_hermite_grid(6, k);
             let tape = Tape::new();
-            let (q_tape, p_tape) = (q.gaussian(&tape).unwrap(), p.gaussian(&tape).unwrap());
+            let (q_tape, p_tape) = (q.on(&tape).unwrap(), p.on(&tape).unwrap());
             let z = q_tape.sample(tape.constant(nodes));
             let difference = owned((q_tape.log_density(z) - p_tape.log_density(z)).value());
             let expected = difference.iter().zip(&weights).map(|(d, w)| d * w).sum();
@@ -168,7 +168,7 @@ fn of_a_batch_of_means() {
     let means = random(&mut rng, &[4, 3]);
     let covariance = tape.constant(q.covariance.clone());
     let batch = MultivariateGaussian::from_covariance(tape.constant(means.clone()), covariance);
-    let found = kl::gaussian_full(&batch.unwrap(), &p.gaussian(&tape).unwrap()).value();
+    let found = kl::gaussian_full(&batch.unwrap(), &p.on(&tape).unwrap()).value();
     assert_eq!(found.shape(), [4]);
     for (i, mean) in means.outer_iter().enumerate() {
         let mean = mean.to_owned().into_dimensionality().unwrap();
@@ -183,7 +183,7 @@ fn by_monte_carlo() {
     for k in [1, 3, 6] {
         let [q, p] = [0, 1].map(|_| random_moments(&mut rng, k));
         let tape = Tape::new();
-        let (q_tape, p_tape) = (q.gaussian(&tape).unwrap(), p.gaussian(&tape).unwrap());
+        let (q_tape, p_tape) = (q.on(&tape).unwrap(), p.on(&tape).unwrap());
         let z = q_tape.sample(standard_normal(&tape, &[100_000, k], &mut rng));
         let draws = owned((q_tape.log_density(z) - p_tape.log_density(z)).value());
         Statistics::of(&draws).agree_with(full_of(&q, &p), &format!("{k} dimensions"));

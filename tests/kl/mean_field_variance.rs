@@ -37,7 +37,7 @@ fn in_closed_form() {
         );
         worst.number(fits.reverse_divergence, full_of(&reverse, &p), 1.0);
         // What the fits lose is entropy that is missing, or too much.
-        let entropy = |m: &Moments| m.gaussian(&Tape::new()).unwrap().entropy().item();
+        let entropy = |m: &Moments| m.on(&Tape::new()).unwrap().entropy().item();
         worst.number(
             entropy(&reverse),
             entropy(&p) - fits.reverse_divergence,

@@ -4,8 +4,8 @@
 use elbo::autodiff::{Tape, Var};
 use elbo::distributions::noise::standard_normal;
 use elbo::kl::{
-    DiagonalFamily, Effort, Family, Moments, NoFit, Nodes, Shape, UnivariateMixture, reverse_fit,
-    reverse_gradient_by_path, reverse_gradient_by_score,
+    DiagonalFamily, Effort, Family, FitError, Moments, Nodes, Shape, UnivariateMixture,
+    reverse_fit, reverse_gradient_by_path, reverse_gradient_by_score,
 };
 use ndarray::{Array1, Axis, arr1};
 use rand::Rng;
@@ -151,5 +151,5 @@ fn is_refused_where_the_divergence_is_infinite() {
         &start,
         &Effort::default(),
     );
-    assert_eq!(fit, Err(NoFit::NotFinite));
+    assert_eq!(fit, Err(FitError::NotFinite));
 }

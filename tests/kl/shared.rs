@@ -20,12 +20,12 @@ pub fn random_moments(rng: &mut StdRng, k: usize) -> Moments {
 /// KL(q ‖ p) by the closed form.
 pub fn full_of(q: &Moments, p: &Moments) -> f64 {
     let tape = Tape::new();
-    kl::gaussian_full(&q.gaussian(&tape).unwrap(), &p.gaussian(&tape).unwrap()).item()
+    kl::gaussian_full(&q.on(&tape).unwrap(), &p.on(&tape).unwrap()).item()
 }
 
 /// log N(z; m, C) as a target of fits.
 pub fn gaussian_target<'t>(p: &Moments, z: Var<'t, f64>) -> Var<'t, f64> {
-    p.gaussian(z.tape()).unwrap().log_density(z)
+    p.on(z.tape()).unwrap().log_density(z)
 }
 
 /// The divergence between classes with the logits v0 and v1.

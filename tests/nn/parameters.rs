@@ -1,6 +1,6 @@
 //! Sets of named parameters.
 
-use elbo::autodiff::Tape;
+use elbo::autodiff::{Tape, Value};
 use elbo::nn::{Activation, Mismatch, Parameters};
 use ndarray::{Array2, arr1, array};
 
@@ -92,4 +92,58 @@ fn that_the_loss_does_not_see_have_zero_gradients() {
     let (_, gradients) =
         parameters.value_and_gradients(&mut Tape::new(), |p| (p.vars()[0].sum(), ()));
     assert_eq!(gradients[unused], arr1(&[0.0, 0.0]).into_dyn());
+}
+
+#[test]
+fn give_the_hessian_times_a_vector() {
+    let (parameters, net) = network(&[3, 4, 2], Activation::Tanh);
+    let x = random(&mut rng(54), &[5, 3]);
+    let direction: Vec<Value<f64>> = parameters
+        .iter()
+        .map(|(_, value)| random(&mut rng(55), value.shape()).into())
+        .collect();
+    let gradients = |step: f64| {
+        let mut moved = parameters.clone();
+        for ((name, value), v) in parameters.iter().zip(&direction) {
+            moved.set(name, value + &(v * step)).unwrap();
+        }
+        moved.value_and_gradients(&mut Tape::new(), |p| {
+            let loss = net.forward(p, p.tape().constant(x.clone())).square().sum();
+            (loss, ())
+        })
+    };
+    let mut tape = Tape::new();
+    let found = parameters.hessian_product(&mut tape, &direction, |p| {
+        net.forward(p, p.tape().constant(x.clone())).square().sum()
+    });
+    assert!(tape.is_empty());
+    // Central differences at h and h/2, extrapolated: the error is of order h⁴.
+    let step = 1e-3;
+    let difference = |step: f64, name: &str| {
+        let [(_, ahead), (_, behind)] = [step, -step].map(gradients);
+        (ahead.get(name).unwrap() - behind.get(name).unwrap()) / (2.0 * step)
+    };
+    for (name, product) in found.iter() {
+        let expected = (difference(0.5 * step, name) * 4.0 - difference(step, name)) / 3.0;
+        let scale = product.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+        let error = (product - &expected)
+            .iter()
+            .fold(0.0, |m: f64, x| m.max(x.abs()));
+        assert!(
+            scale > 0.0 && error <= 1e-9 * scale,
+            "{name}: {error:e} of {scale:e}"
+        );
+    }
+}
+
+#[test]
+fn a_direction_of_another_shape_is_refused() {
+    let (parameters, _) = network(&[3, 2], Activation::Tanh);
+    let text = panic_message(|| {
+        parameters.hessian_product(&mut Tape::new(), &[], |p| p.vars()[0].sum());
+    });
+    assert_eq!(
+        text,
+        "hessian_product: shapes [] (direction) and [[2, 3], [2]] (parameters) do not fit"
+    );
 }

@@ -204,7 +204,8 @@ fn does_not_depend_on_how_the_samples_are_split() {
     let p = linear.parameters.bind_constant(&tape);
     let x = tape.constant(data.clone());
     let q = linear.vae.encode(&p, x);
-    let z = q.sample(standard_normal(&tape, &[samples, rows, 2], &mut rng(28)));
+    let noise = standard_normal(&tape, &[samples, rows, 2], &mut rng(28));
+    let z = q.sample(noise);
     let log_weights = linear.vae.decode(&p, z).log_density(x)
         + linear.vae.prior(&tape).log_density(z)
         - q.log_density(z);
@@ -213,6 +214,10 @@ fn does_not_depend_on_how_the_samples_are_split() {
     for (found, expected) in found.iter().zip(&expected) {
         assert!((found - expected).abs() < 1e-12);
     }
+    let noise = noise.value();
+    let noise = noise.view().into_dimensionality().unwrap();
+    let given = Evidence::with_noise(&linear.vae, &linear.parameters, data.view(), noise);
+    assert_eq!(given, found);
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
 use elbo::background::LinearGaussian;
-use elbo::distributions::DiagonalGaussian;
-use elbo::vae::{Codes, Refinement};
-use ndarray::{Array1, Array2, ArrayD};
+use elbo::distributions::{DiagonalGaussian, GaussianParameters};
+use elbo::vae::Refinement;
+use ndarray::{Array1, Array2, ArrayD, Ix2};
 use rand::rngs::StdRng;
 
 use crate::common::arrays::owned;
@@ -160,13 +160,13 @@ fn is_closed_by_refinement() {
         offset: tape.constant(linear.b.clone()),
         log_noise: tape.scalar(2.0 * linear.deviation.ln()),
     };
-    let gap = |codes: &Codes<f64>| {
+    let gap = |codes: &GaussianParameters<f64, Ix2>| {
         let gaps = model
             .gaps(tape.constant(x.clone()), &codes.on(&tape))
             .unwrap();
         gaps.amortisation.mean().item()
     };
-    let (before, after) = (gap(&Codes::of(&vae, &p, x.view())), gap(&codes));
+    let (before, after) = (gap(&vae.codes(&p, x.view())), gap(&codes));
     println!("amortisation gap: {before:.3} nats with the encoder, {after:.4} after refinement");
     assert!(before > 1.0 && (0.0..0.01).contains(&after));
     let none = Refinement {
@@ -175,7 +175,7 @@ fn is_closed_by_refinement() {
     };
     assert_eq!(
         none.fit(&vae, &p, x.view(), &mut rng),
-        Codes::of(&vae, &p, x.view())
+        vae.codes(&p, x.view())
     );
 }
 

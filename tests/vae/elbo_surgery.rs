@@ -5,9 +5,10 @@ mod limits;
 use std::f64::consts::TAU;
 
 use elbo::autodiff::Tape;
+use elbo::distributions::GaussianParameters;
 use elbo::kl;
-use elbo::vae::{Codes, NoSurgery, Surgery, unit_divergences};
-use ndarray::{Array1, Array2, arr1, arr2, s};
+use elbo::vae::{Surgery, SurgeryError, unit_divergences};
+use ndarray::{Array1, Array2, Ix2, arr1, arr2, s};
 use rand::Rng;
 use rand::rngs::StdRng;
 
@@ -80,30 +81,30 @@ fn of_tables() {
     let none = Array2::<f64>::zeros((0, 2));
     assert_eq!(
         Surgery::of_tables(none.view(), arr1(&[0.5, 0.5]).view()),
-        Err(NoSurgery::Empty)
+        Err(SurgeryError::Empty)
     );
     assert!(matches!(
         Surgery::of_tables(arr2(&[[0.5, 0.6]]).view(), arr1(&[0.5, 0.5]).view()),
-        Err(NoSurgery::NotATable(_))
+        Err(SurgeryError::NotATable(_))
     ));
 }
 
-fn random_codes(rng: &mut StdRng, [n, d]: [usize; 2], spread: f64) -> Codes<f64> {
-    Codes {
-        means: matrix(rng, [n, d]) * spread,
-        log_variances: matrix(rng, [n, d]) * 0.5 - 0.5,
+fn random_codes(rng: &mut StdRng, [n, d]: [usize; 2], spread: f64) -> GaussianParameters<f64, Ix2> {
+    GaussianParameters {
+        mean: matrix(rng, [n, d]) * spread,
+        log_variance: matrix(rng, [n, d]) * 0.5 - 0.5,
     }
 }
 
 /// -(1/N) Σ E_q(z|n) log q̄(z), by a Gauss–Hermite rule for each code.
-fn cross_entropy(codes: &Codes<f64>, nodes: usize) -> f64 {
-    let (n, d) = codes.means.dim();
+fn cross_entropy(codes: &GaussianParameters<f64, Ix2>, nodes: usize) -> f64 {
+    let (n, d) = codes.mean.dim();
     let rule = kl::Nodes::standard_normal(nodes, d);
-    let deviations = codes.log_variances.mapv(|s| (0.5 * s).exp());
+    let deviations = codes.log_variance.mapv(|s| (0.5 * s).exp());
     let log_q = |z: &Array1<f64>| {
         let terms = (0..n).map(|i| {
             let each = (0..d).map(|u| {
-                let t = (z[u] - codes.means[[i, u]]) / deviations[[i, u]];
+                let t = (z[u] - codes.mean[[i, u]]) / deviations[[i, u]];
                 -0.5 * (t * t + TAU.ln()) - deviations[[i, u]].ln()
             });
             each.sum::<f64>().exp()
@@ -113,7 +114,7 @@ fn cross_entropy(codes: &Codes<f64>, nodes: usize) -> f64 {
     let mut total = 0.0;
     for i in 0..n {
         for (node, weight) in rule.points().rows().into_iter().zip(rule.weights()) {
-            let z = &codes.means.row(i) + &(&deviations.row(i) * &node);
+            let z = &codes.mean.row(i) + &(&deviations.row(i) * &node);
             total -= weight * log_q(&z);
         }
     }
@@ -135,7 +136,7 @@ fn of_gaussian_codes() {
         let found = Surgery::exact(&codes).unwrap();
         sum.number(found.marginal + found.information, found.divergence, 1.0);
         let entropies =
-            (codes.log_variances.mapv(|s| s + 1.0 + TAU.ln()) * 0.5).sum() / shape[0] as f64;
+            (codes.log_variance.mapv(|s| s + 1.0 + TAU.ln()) * 0.5).sum() / shape[0] as f64;
         let nodes = if shape[1] == 1 { 120 } else { 60 };
         parts.number(
             found.information,
@@ -179,7 +180,7 @@ fn by_draws() {
     // Where no grid reaches: the information by a Gauss–Hermite rule around each code.
     let codes = random_codes(&mut rng, [5, 3], 1.0);
     let found = Surgery::sampled(&codes, 20_000, &mut rng).unwrap();
-    let entropies = (codes.log_variances.mapv(|s| s + 1.0 + TAU.ln()) * 0.5).sum() / 5.0;
+    let entropies = (codes.log_variance.mapv(|s| s + 1.0 + TAU.ln()) * 0.5).sum() / 5.0;
     let exact = cross_entropy(&codes, 24) - entropies;
     let distance = found.information.distance(exact);
     assert!(distance.abs() <= 4.0, "{distance:+.2} standard errors");
@@ -198,9 +199,9 @@ fn by_draws() {
 fn of_a_part_of_the_data_saturates() {
     // 64 codes that hardly overlap carry log 64; any M of them can show log M at most.
     let means = Array2::from_shape_fn((64, 1), |(n, _)| 10.0 * n as f64);
-    let codes = |m: usize| Codes {
-        means: means.slice(s![..m, ..]).to_owned(),
-        log_variances: Array2::zeros((m, 1)),
+    let codes = |m: usize| GaussianParameters {
+        mean: means.slice(s![..m, ..]).to_owned(),
+        log_variance: Array2::zeros((m, 1)),
     };
     for m in [2, 8, 64] {
         let found = Surgery::exact(&codes(m)).unwrap();

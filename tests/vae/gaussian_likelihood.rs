@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
 use elbo::distributions::DiagonalGaussian;
-use elbo::vae::{NoProfile, profile_log_likelihood, profile_noise};
+use elbo::vae::{ProfileError, profile_log_likelihood, profile_noise};
 use ndarray::{Array2, arr0, arr2};
 use rand::Rng;
 
@@ -160,26 +160,26 @@ fn is_unbounded_without_error() {
         );
     }
     println!("log-likelihood per datum at errors of 1, 0.1, …: {values:.2?}");
-    assert_eq!(of(0.0, 0.0), Err(NoProfile::Unbounded));
+    assert_eq!(of(0.0, 0.0), Err(ProfileError::Unbounded));
     // With a floor it is bounded, and above the floor it is not felt.
     let floored = of(0.0, 1e-4).unwrap();
     assert_eq!(floored.variance, 1e-4);
     assert!((floored.log_likelihood + 2.0 * (TAU * 1e-4).ln()).abs() < 1e-12);
     assert_eq!(of(1.0, 1e-4), of(1.0, 0.0));
-    assert_eq!(of(1.0, -1.0), Err(NoProfile::Floor(-1.0)));
+    assert_eq!(of(1.0, -1.0), Err(ProfileError::Floor(-1.0)));
     assert!(matches!(
         of(f64::NAN, 0.0),
-        Err(NoProfile::NotFinite { index: [0, 0], .. })
+        Err(ProfileError::NotFinite { index: [0, 0], .. })
     ));
     let huge = arr2(&[[1e200]]);
     let none = profile_noise(huge.view(), arr2(&[[0.0]]).view(), 0.0);
-    assert_eq!(none, Err(NoProfile::TooLarge));
+    assert_eq!(none, Err(ProfileError::TooLarge));
     let empty = Array2::<f64>::zeros((0, 4));
     assert_eq!(
         profile_noise(empty.view(), empty.view(), 1.0),
-        Err(NoProfile::Empty)
+        Err(ProfileError::Empty)
     );
-    let message = NoProfile::Unbounded.to_string();
+    let message = ProfileError::Unbounded.to_string();
     assert!(message.contains("give σ² a floor"), "{message}");
     let tape = Tape::new();
     let same = tape.constant(x);

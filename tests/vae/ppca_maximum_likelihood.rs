@@ -8,7 +8,7 @@ use std::f64::consts::TAU;
 use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;
 use elbo::distributions::noise::standard_normal;
-use elbo::vae::{NoSpectrum, Ppca, symmetric_eigen};
+use elbo::vae::{EigenError, Ppca, symmetric_eigen};
 use ndarray::{Array1, Array2, Axis, arr0, arr1, arr2};
 use rand::Rng;
 
@@ -197,13 +197,13 @@ fn finds_known_spectra() {
         assert!((eigen.values[1] / exact + 1.0).abs() < 1e-15);
     }
     let beyond = symmetric_eigen(&Array2::from_elem((2, 2), 1e308));
-    assert_eq!(beyond, Err(NoSpectrum::TooLarge { entry: 1e308 }));
+    assert_eq!(beyond, Err(EigenError::TooLarge { entry: 1e308 }));
     // Symmetric to half of the digits, and not less.
     let lopsided = |by: f64| symmetric_eigen(&arr2(&[[1.0, 0.5], [0.5 + by, 1.0]]));
     assert!(lopsided(1e-9).is_ok());
     assert!(matches!(
         lopsided(1e-6),
-        Err(NoSpectrum::NotSymmetric { .. })
+        Err(EigenError::NotSymmetric { .. })
     ));
 }
 

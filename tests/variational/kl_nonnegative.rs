@@ -6,7 +6,7 @@ use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
 use elbo::distributions::MultivariateGaussian;
 use elbo::kl;
-use elbo::variational::divergence;
+use elbo::kl::log_tables;
 use ndarray::{Array2, ArrayD, arr1, arr2};
 use rand::Rng;
 
@@ -17,13 +17,13 @@ use crate::variational::shared::tables::{NEVER, logs, naive_divergence, probabil
 fn plain_divergence(q: &[f64], p: &[f64]) -> f64 {
     let tape = Tape::new();
     let tables = [tape.constant(logs(q)), tape.constant(logs(p))];
-    divergence(tables[0], tables[1]).unwrap().item()
+    log_tables(tables[0], tables[1]).unwrap().item()
 }
 
 /// Rows of logits, divergence of their softmaxes.
 fn of_logits<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     let axis = v[0].ndim() - 1;
-    divergence(v[0].log_softmax(axis), v[1].log_softmax(axis)).unwrap()
+    log_tables(v[0].log_softmax(axis), v[1].log_softmax(axis)).unwrap()
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn with_rows_that_broadcast() {
     let p = probabilities(&mut rng, 4, false);
     let tape = Tape::new();
     let log_q = Array2::from_shape_fn((3, 4), |(i, k)| q[i][k].ln());
-    let found = divergence(tape.constant(log_q), tape.constant(logs(&p))).unwrap();
+    let found = log_tables(tape.constant(log_q), tape.constant(logs(&p))).unwrap();
     assert_eq!(found.shape(), [3]);
     for (row, q) in q.iter().enumerate() {
         assert!((found.value()[row] - naive_divergence(q, &p)).abs() < 1e-14);
@@ -175,7 +175,7 @@ fn but_no_metric() {
         (-800.0, -1500.0, 0.0),
         (-800.0, NEVER, f64::INFINITY),
     ] {
-        let found = divergence(table(q), table(p)).unwrap().item();
+        let found = log_tables(table(q), table(p)).unwrap().item();
         assert!(
             found == expected || (found - expected).abs() < 1e-12,
             "{q} {p} {found}"

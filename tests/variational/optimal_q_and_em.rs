@@ -5,7 +5,9 @@ mod limits;
 mod steps;
 
 use elbo::autodiff::Tape;
-use elbo::variational::{Covariances, Enumerated, GaussianMixture, MixtureError, Stopping, em};
+use elbo::variational::{
+    Covariances, Enumerated, GaussianMixture, GaussianMixtureError, Stopping, em,
+};
 use ndarray::{Array1, Array2, Array3, arr1, arr2};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -138,7 +140,7 @@ fn never_lowers_the_likelihood() {
         };
         let fit = match em(data.view(), start, kind, stopping) {
             Ok(fit) => fit,
-            Err(MixtureError::Collapsed { .. }) => continue,
+            Err(GaussianMixtureError::Collapsed { .. }) => continue,
             Err(other) => panic!("{other}"),
         };
         let rounding = 1e-13 * fit.log_likelihoods[0].abs();

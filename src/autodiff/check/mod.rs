@@ -249,6 +249,25 @@ type Attempt<'f> = dyn Fn(&[ArrayD<f64>], &mut StdRng) -> Result<Report, Outcome
 /// A function of plain arrays.
 pub(super) type Values<'f> = dyn Fn(&[ArrayD<f64>]) -> ArrayD<f64> + 'f;
 
+/// A function to be checked, as it is: for a closure that is kept in a `let`. There the compiler infers a closure that
+/// serves one tape only; as the argument of a function it serves every tape, and a check makes several.
+///
+/// ```
+/// use elbo::autodiff::check::{Check, function};
+/// use ndarray::arr1;
+///
+/// let f = function(|v| v[0].exp() * v[0]);
+/// let x = arr1(&[0.3, -1.2]).into_dyn();
+/// Check::new("product-rule").run(&[x.clone()], &f).unwrap();
+/// Check::new("product-rule-twice").run_second_order(&[x], &f).unwrap();
+/// ```
+pub fn function<F>(f: F) -> F
+where
+    F: for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+{
+    f
+}
+
 impl Check {
     /// A check for the derivation `slug`.
     pub fn new(slug: &str) -> Self {

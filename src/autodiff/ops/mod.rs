@@ -13,6 +13,7 @@ mod reduce;
 mod select;
 mod shape;
 mod triangular;
+mod trigonometric;
 mod window;
 
 pub(crate) use activation::{relu, sigmoid, softplus};

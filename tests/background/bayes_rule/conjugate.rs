@@ -28,7 +28,7 @@ fn for_a_coin() {
             failures: rest,
         };
         let prior = Beta::new(a, b).unwrap();
-        let after = prior.after(k, rest);
+        let after = prior.posterior(k, rest);
         for _ in 0..5 {
             let theta = rng.random_range(0.0..1.0);
             let joint = prior.log_density(theta) + trials.log_likelihood(theta).unwrap();
@@ -43,7 +43,7 @@ fn for_a_coin() {
         {
             let p = belief.mean();
             log_product += if success { p.ln() } else { (1.0 - p).ln() };
-            belief = belief.after(u64::from(success), u64::from(!success));
+            belief = belief.posterior(u64::from(success), u64::from(!success));
         }
         product.number(
             prior.log_evidence(k, rest),
@@ -52,7 +52,7 @@ fn for_a_coin() {
         );
 
         let prior = Beta::new(a.ceil(), b.ceil()).unwrap();
-        let after = prior.after(k, rest);
+        let after = prior.posterior(k, rest);
         let mut sums = [0.0; 3];
         for (theta, weight) in gauss_legendre(24) {
             let likelihood = trials.log_likelihood(theta).unwrap();
@@ -82,7 +82,7 @@ fn for_a_coin() {
         (uniform.log_density(-0.1), uniform.log_density(1.1)),
         (-INF, -INF)
     );
-    let after = uniform.after(1, 0);
+    let after = uniform.posterior(1, 0);
     assert_eq!(
         (after.log_density(0.0), after.a(), after.b()),
         (-INF, 2.0, 1.0)
@@ -103,7 +103,7 @@ fn for_a_mean() {
                     .unwrap();
             let noise = rng.random_range(0.5..3.0);
             let data: Vec<f64> = (0..n).map(|_| rng.random_range(-3.0..3.0)).collect();
-            let after = prior.after(&data, noise).unwrap();
+            let after = prior.posterior(&data, noise).unwrap();
             let evidence = prior.log_evidence(&data, noise).unwrap();
             let likelihood = |mean: f64| -> f64 {
                 let normal = UnivariateGaussian::new(mean, noise).unwrap();
@@ -134,7 +134,7 @@ fn for_a_mean() {
                 let prediction =
                     UnivariateGaussian::new(belief.mean(), belief.variance() + noise).unwrap();
                 sum += prediction.log_density(*x);
-                belief = belief.after(&[*x], noise).unwrap();
+                belief = belief.posterior(&[*x], noise).unwrap();
             }
             full.number(sum, evidence, evidence.abs().max(1.0));
             full.number(belief.mean(), after.mean(), 1.0);
@@ -163,7 +163,7 @@ fn for_a_mean() {
         "evidence = product of the predictions = N(x; m 1, σ² I + v 1 1ᵀ)",
     );
     let prior = UnivariateGaussian::new(0.0, 1.0).unwrap();
-    assert!(prior.after(&[f64::NAN], 1.0).is_err() && prior.log_evidence(&[1.0], 0.0).is_err());
+    assert!(prior.posterior(&[f64::NAN], 1.0).is_err() && prior.log_evidence(&[1.0], 0.0).is_err());
     assert!(
         UnivariateGaussian::new(INF, 1.0).is_err() && UnivariateGaussian::new(0.0, -1.0).is_err()
     );
@@ -215,22 +215,22 @@ fn for_a_mean_at_the_ends_of_f64() {
     let mut same = |found: f64, expected: f64| worst.number(found, expected, expected.abs());
     let normal = |mean, variance| UnivariateGaussian::new(mean, variance).unwrap();
     // v n is beyond f64.
-    let after = normal(0.0, 1e308).after(&[2.0; 10], 1.0).unwrap();
+    let after = normal(0.0, 1e308).posterior(&[2.0; 10], 1.0).unwrap();
     same(after.mean(), 2.0);
     same(after.variance(), 0.1);
-    let after = normal(0.0, 1e308).after(&[2.0; 10], 1e308).unwrap();
+    let after = normal(0.0, 1e308).posterior(&[2.0; 10], 1e308).unwrap();
     same(after.mean(), 20.0 / 11.0);
     same(after.variance(), 1e308 / 11.0);
     // So is the ratio of the variances, on either side, and the sum of the data.
-    let after = normal(1.0, 1e-200).after(&[2.0], 1e200).unwrap();
+    let after = normal(1.0, 1e-200).posterior(&[2.0], 1e200).unwrap();
     same(after.mean(), 1.0);
     same(after.variance(), 1e-200);
-    let after = normal(1.0, 1e200).after(&[1e308; 2], 1e-200).unwrap();
+    let after = normal(1.0, 1e200).posterior(&[1e308; 2], 1e-200).unwrap();
     same(after.mean(), 1e308);
     same(after.variance(), 5e-201);
-    let after = normal(-1.5e308, 1.0).after(&[1.5e308], 2.0).unwrap();
+    let after = normal(-1.5e308, 1.0).posterior(&[1.5e308], 2.0).unwrap();
     same(after.mean(), -0.5e308);
-    assert!(normal(0.0, 1.0).after(&[1.0; 9], 5e-324).is_err());
+    assert!(normal(0.0, 1.0).posterior(&[1.0; 9], 5e-324).is_err());
 
     // log N(x; m, v + σ²) of one measurement, where each part of it is beyond f64.
     let one = |mean: f64, variance: f64, x: f64, noise: f64, log_variance: f64, distance: f64| {
@@ -257,7 +257,7 @@ fn for_a_mean_at_the_ends_of_f64() {
     );
     for (mean, variance, noise) in [(1.0, 1e300, 1e-300), (1e308, 1e-308, 1e308)] {
         let prior = normal(mean, variance);
-        assert_eq!(prior.after(&[], noise).unwrap(), prior);
+        assert_eq!(prior.posterior(&[], noise).unwrap(), prior);
         assert_eq!(prior.log_evidence(&[], noise).unwrap(), 0.0);
     }
 }

@@ -1,7 +1,7 @@
 //! What is refused, and what the errors say.
 
 use elbo::gradients::{
-    Baseline, GaussianParameters, NoGradient, best_baseline, categorical_score_gradient,
+    Baseline, GaussianParameters, GradientError, best_baseline, categorical_score_gradient,
     pathwise_gradient, score_gradient,
 };
 use elbo::kl::Nodes;
@@ -15,11 +15,11 @@ fn says_what_is_wrong() {
     let square = |noise: Array2<f64>, q: &GaussianParameters, baseline: Baseline| {
         score_gradient(q, noise.view(), |_, z| z.square().sum_last(), &baseline).map(|_| ())
     };
-    let given = |what, index| Err(NoGradient::Given { what, index });
+    let given = |what, index| Err(GradientError::Given { what, index });
     let noise = || arr2(&[[0.1], [0.2]]);
     assert_eq!(
         square(Array2::zeros((0, 1)), &q, Baseline::None),
-        Err(NoGradient::NoDraws)
+        Err(GradientError::NoDraws)
     );
     assert_eq!(
         square(arr2(&[[0.1], [f64::NAN]]), &q, Baseline::None),
@@ -56,14 +56,14 @@ fn says_what_is_wrong() {
         &Baseline::None,
     );
     let (what, draw) = ("value", 0);
-    assert_eq!(logarithm, Err(NoGradient::NotFinite { what, draw }));
+    assert_eq!(logarithm, Err(GradientError::NotFinite { what, draw }));
     let root = pathwise_gradient(
         &univariate(0.0, 0.0),
         arr2(&[[1.0], [0.0]]).view(),
         |_, z| z.sqrt().sum_last(),
     );
     let (what, draw) = ("gradient", 1);
-    assert_eq!(root, Err(NoGradient::NotFinite { what, draw }));
+    assert_eq!(root, Err(GradientError::NotFinite { what, draw }));
 
     let classes = |logits: [f64; 2], z: [f64; 2]| {
         let (logits, z) = (arr1(&logits), arr2(&[[1.0, 0.0], z]));
@@ -80,33 +80,39 @@ fn says_what_is_wrong() {
     for wrong in [[1.0, 1.0], [0.0, 0.0], [0.5, 0.5], [f64::NAN, 1.0]] {
         assert_eq!(
             classes([0.0, 1.0], wrong),
-            Err(NoGradient::NotOneHot { draw: 1 })
+            Err(GradientError::NotOneHot { draw: 1 })
         );
     }
     let impossible = classes([0.0, f64::NEG_INFINITY], [0.0, 1.0]);
     let (draw, class) = (1, 1);
-    assert_eq!(impossible, Err(NoGradient::ImpossibleClass { draw, class }));
+    assert_eq!(
+        impossible,
+        Err(GradientError::ImpossibleClass { draw, class })
+    );
     // e^-800 is 0 in f64.
     let underflow = classes([0.0, -800.0], [0.0, 1.0]);
-    assert_eq!(underflow, Err(NoGradient::ImpossibleClass { draw, class }));
+    assert_eq!(
+        underflow,
+        Err(GradientError::ImpossibleClass { draw, class })
+    );
 
     // √μ is 0 at 0, and its gradient is infinite.
     let nodes = Nodes::gauss_hermite(3, 1);
     let zero = univariate(0.0, 0.0);
     let root = best_baseline(&zero, &nodes, |q, z| (q.mean.sqrt() + z * 0.0).sum_last());
     let (what, draw) = ("gradient", 0);
-    assert_eq!(root, Err(NoGradient::NotFinite { what, draw }));
+    assert_eq!(root, Err(GradientError::NotFinite { what, draw }));
     let huge = best_baseline(&univariate(0.0, 50.0), &nodes, |q, z| {
         (q.mean * 1e300 + z * 0.0).sum_last()
     });
-    assert_eq!(huge, Err(NoGradient::Baseline { entry: 0 }));
+    assert_eq!(huge, Err(GradientError::Baseline { entry: 0 }));
 
     let (draw, class, entry) = (3, 2, 1);
     for error in [
-        NoGradient::NoDraws,
-        NoGradient::NotOneHot { draw },
-        NoGradient::ImpossibleClass { draw, class },
-        NoGradient::Baseline { entry },
+        GradientError::NoDraws,
+        GradientError::NotOneHot { draw },
+        GradientError::ImpossibleClass { draw, class },
+        GradientError::Baseline { entry },
     ] {
         assert!(error.to_string().contains("expected"), "{error}");
     }

@@ -1,7 +1,7 @@
 //! The variances of the two estimators' gradients.
 
 use elbo::gradients::{
-    Draws, GaussianParameters, NoGradient, estimator_a, estimator_b, pathwise_gradient,
+    Draws, GaussianParameters, GradientError, estimator_a, estimator_b, pathwise_gradient,
 };
 use elbo::kl::Nodes;
 use ndarray::{arr1, arr2};
@@ -44,7 +44,7 @@ fn as_gradients() {
     };
     let plane = Nodes::gauss_hermite(6, 2);
     let variance =
-        |draws: Result<Draws, NoGradient>| draws.unwrap().moments(plane.weights().view())[1][0];
+        |draws: Result<Draws, GradientError>| draws.unwrap().moments(plane.weights().view())[1][0];
     for (coupling, expected) in [
         (-0.9, [4.0, 5.05]),
         (0.0, [8.05, 5.05]),

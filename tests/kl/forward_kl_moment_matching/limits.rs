@@ -1,7 +1,7 @@
 //! Moments on the border or nearly, and what is no table.
 
 use elbo::background::BadData;
-use elbo::kl::{ExponentialFamily, NoProjection};
+use elbo::kl::{ExponentialFamily, ProjectionError};
 use ndarray::{Array1, Array2, arr1, arr2};
 
 #[test]
@@ -12,37 +12,37 @@ fn says_when_there_is_no_best() {
     // All draws equal: η would have to be infinite.
     let border = family.maximum_likelihood(&arr1(&[0.0, 0.0, 5.0]));
     assert!(
-        matches!(border, Err(NoProjection::OnTheBorder { .. })),
+        matches!(border, Err(ProjectionError::OnTheBorder { .. })),
         "{border:?}"
     );
     assert_eq!(
         family.maximum_likelihood(&Array1::zeros(3)),
-        Err(NoProjection::Table(BadData::Empty { what: "counts" }))
+        Err(ProjectionError::Table(BadData::Empty { what: "counts" }))
     );
     assert!(matches!(
         family.project(&arr1(&[0.5, 0.6, 0.0])),
-        Err(NoProjection::Table(_))
+        Err(ProjectionError::Table(_))
     ));
     // A constant statistic, one that is twice another, an outcome that no member allows.
     let constant = ExponentialFamily::new(Array2::ones((3, 1)), even(3)).unwrap();
     assert!(matches!(
         constant.project(&even(3)),
-        Err(NoProjection::Dependent(_))
+        Err(ProjectionError::Dependent(_))
     ));
     let twice = Array2::from_shape_fn((4, 2), |(k, j)| (k * (j + 1)) as f64);
     let twice = ExponentialFamily::new(twice, even(4)).unwrap();
     let error = twice.project(&even(4)).unwrap_err();
     assert!(
-        matches!(error, NoProjection::Dependent(reason) if reason.pivot == 1),
+        matches!(error, ProjectionError::Dependent(reason) if reason.pivot == 1),
         "{error}"
     );
     let base = arr1(&[0.5, 0.5, 0.0]);
     let excluded = ExponentialFamily::new(line(3), base)
         .unwrap()
         .project(&even(3));
-    assert_eq!(excluded, Err(NoProjection::Excluded(2)));
+    assert_eq!(excluded, Err(ProjectionError::Excluded(2)));
     let bad = ExponentialFamily::new(arr2(&[[0.0], [f64::NAN]]), even(2));
-    assert_eq!(bad, Err(NoProjection::Statistic(1)));
+    assert_eq!(bad, Err(ProjectionError::Statistic(1)));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn far_out_and_refused_counts() {
         let refused = family.maximum_likelihood(&arr1(&counts)).unwrap_err();
         assert!(matches!(
             refused,
-            NoProjection::Table(BadData::Number { what: "counts", .. })
+            ProjectionError::Table(BadData::Number { what: "counts", .. })
         ));
     }
 }

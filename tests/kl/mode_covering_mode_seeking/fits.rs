@@ -2,7 +2,7 @@
 
 use elbo::autodiff::Var;
 use elbo::kl::{
-    Effort, Grid, Moments, NoFit, Shape, Target, UnivariateMixture, reverse_fit, reverse_minima,
+    Effort, FitError, Grid, Moments, Shape, Target, UnivariateMixture, reverse_fit, reverse_minima,
 };
 use ndarray::{arr1, arr2};
 
@@ -141,7 +141,7 @@ fn takes_more_nodes_where_it_needs_them() {
         ..effort
     };
     let refused = reverse_fit(log_p, Shape::Full, &start, &few).unwrap_err();
-    assert!(matches!(refused, NoFit::Quadrature(error) if error > 0.1));
+    assert!(matches!(refused, FitError::Quadrature(error) if error > 0.1));
     assert!(refused.to_string().contains("take more nodes"));
 }
 

@@ -1,7 +1,7 @@
 //! Zeros, an unknown normaliser, directions that agree, and targets that are refused.
 
 use elbo::kl::{
-    Effort, Grid, Moments, NoFit, Shape, Target, UnivariateMixture, of_tables, reverse_fit,
+    Effort, FitError, Grid, Moments, Shape, Target, UnivariateMixture, reverse_fit, tables,
 };
 use ndarray::arr1;
 
@@ -48,10 +48,10 @@ fn avoids_zeros_or_forces_them() {
     let p = arr1(&[0.5, 0.5, 0.0]).into_dyn();
     let narrow = arr1(&[1.0, 0.0, 0.0]).into_dyn();
     let wide = arr1(&[0.4, 0.4, 0.2]).into_dyn();
-    assert_eq!(of_tables(&p, &narrow).unwrap(), f64::INFINITY);
-    assert!((of_tables(&narrow, &p).unwrap() - 2f64.ln()).abs() < 1e-15);
-    assert!((of_tables(&p, &wide).unwrap() - 1.25f64.ln()).abs() < 1e-15);
-    assert_eq!(of_tables(&wide, &p).unwrap(), f64::INFINITY);
+    assert_eq!(tables(&p, &narrow).unwrap(), f64::INFINITY);
+    assert!((tables(&narrow, &p).unwrap() - 2f64.ln()).abs() < 1e-15);
+    assert!((tables(&p, &wide).unwrap() - 1.25f64.ln()).abs() < 1e-15);
+    assert_eq!(tables(&wide, &p).unwrap(), f64::INFINITY);
 }
 
 #[test]
@@ -77,16 +77,16 @@ fn bad_targets_are_refused() {
         points,
     };
     let flat = Target::on_grid(|z| z.sum_last() * 0.0, &grid(11)).unwrap_err();
-    assert_eq!(flat, NoFit::CutOff(1.0));
+    assert_eq!(flat, FitError::CutOff(1.0));
     let nowhere = Target::on_grid(|z| z.sum_last() * 0.0 + f64::NEG_INFINITY, &grid(11));
-    assert_eq!(nowhere.unwrap_err(), NoFit::NoMass);
+    assert_eq!(nowhere.unwrap_err(), FitError::NoMass);
     let root = Target::on_grid(|z| z.sqrt().sum_last(), &grid(11)).unwrap_err();
-    assert_eq!(root, NoFit::Density(vec![-5.0]));
+    assert_eq!(root, FitError::Density(vec![-5.0]));
     // Targets narrower than the spacing: all mass on one node, or on so few that mass and moments are wrong.
     for deviation in [2e-5, 0.05, 0.1, 0.2, 0.4] {
         let target = UnivariateMixture::new(&[1.0], &[0.3], &[deviation]).unwrap();
         let refused = Target::on_grid(|z| target.log_density(z), &grid(11)).unwrap_err();
-        assert!(matches!(refused, NoFit::Coarse(error) if error > 0.01));
+        assert!(matches!(refused, FitError::Coarse(error) if error > 0.01));
         assert!(refused.to_string().contains("take more points"));
     }
     let fits = Target::on_grid(|z| z.square().sum_last() * -2.0, &grid(41)).unwrap();
@@ -97,7 +97,7 @@ fn bad_targets_are_refused() {
     let start = Moments::round(arr1(&[0.0]), 1.0);
     let runs_off = reverse_fit(|z| z.sum_last(), Shape::Full, &start, &Effort::default());
     assert!(
-        matches!(runs_off, Err(NoFit::NotConverged { .. })),
+        matches!(runs_off, Err(FitError::NotConverged { .. })),
         "{runs_off:?}"
     );
     let singular = Moments::round(arr1(&[0.0]), 0.0);
@@ -107,7 +107,7 @@ fn bad_targets_are_refused() {
         &singular,
         &Effort::default(),
     );
-    assert!(matches!(refused, Err(NoFit::Start(_))));
+    assert!(matches!(refused, Err(FitError::Start(_))));
     // A component of weight 0 does not count.
     let with = UnivariateMixture::new(&[1.0, 0.0], &[0.0, 3.0], &[1.0, 1.0]).unwrap();
     let fit = reverse_fit(

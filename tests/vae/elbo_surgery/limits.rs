@@ -2,7 +2,8 @@
 
 use std::f64::consts::LN_2;
 
-use elbo::vae::{Codes, NoSurgery, Surgery};
+use elbo::distributions::GaussianParameters;
+use elbo::vae::{Surgery, SurgeryError};
 use ndarray::Array2;
 
 use super::random_codes;
@@ -10,9 +11,9 @@ use crate::common::random::rng;
 
 #[test]
 fn at_its_limits() {
-    let line = |means: &[f64], s: f64| Codes {
-        means: Array2::from_shape_vec((means.len(), 1), means.to_vec()).unwrap(),
-        log_variances: Array2::from_elem((means.len(), 1), s),
+    let line = |means: &[f64], s: f64| GaussianParameters {
+        mean: Array2::from_shape_vec((means.len(), 1), means.to_vec()).unwrap(),
+        log_variance: Array2::from_elem((means.len(), 1), s),
     };
     // Equal codes carry no information, and what is left is the divergence of one of them.
     let same = Surgery::exact(&line(&[0.8; 5], -1.0)).unwrap();
@@ -36,11 +37,11 @@ fn at_its_limits() {
         none.divergence == 0.0 && none.marginal.abs() < 1e-13 && none.information.abs() < 1e-13
     );
     let mut rng = rng(142);
-    assert_eq!(Surgery::exact(&line(&[], 0.0)), Err(NoSurgery::Empty));
+    assert_eq!(Surgery::exact(&line(&[], 0.0)), Err(SurgeryError::Empty));
     assert!(Surgery::sampled(&line(&[], 0.0), 10, &mut rng).is_err());
     assert!(matches!(
         Surgery::sampled(&line(&[1.0], 0.0), 0, &mut rng),
-        Err(NoSurgery::Estimate(_))
+        Err(SurgeryError::Estimate(_))
     ));
     let broken = Surgery::exact(&line(&[0.0, f64::NAN], 0.0)).unwrap_err();
     assert!(
@@ -50,9 +51,9 @@ fn at_its_limits() {
     let narrow = Surgery::exact(&line(&[-1.0, 1.0], -40.0)).unwrap_err();
     assert!(narrow.to_string().contains("Surgery::sampled"), "{narrow}");
     let three = Surgery::exact(&random_codes(&mut rng, [2, 3], 1.0));
-    assert_eq!(three, Err(NoSurgery::Dimensions(3)));
+    assert_eq!(three, Err(SurgeryError::Dimensions(3)));
     let none = Surgery::exact(&random_codes(&mut rng, [2, 0], 1.0));
-    assert_eq!(none, Err(NoSurgery::Dimensions(0)));
+    assert_eq!(none, Err(SurgeryError::Dimensions(0)));
     let beyond = Surgery::sampled(&line(&[1.0, 1.0], -2001.0), 9, &mut rng).unwrap_err();
     assert!(
         beyond.to_string().contains("-2001 for unit 0 of datum 0"),
@@ -63,9 +64,9 @@ fn at_its_limits() {
 #[test]
 fn of_narrow_codes() {
     let mut rng = rng(144);
-    let line = |codes: &[(f64, f64)]| Codes {
-        means: Array2::from_shape_fn((codes.len(), 1), |(n, _)| codes[n].0),
-        log_variances: Array2::from_shape_fn((codes.len(), 1), |(n, _)| codes[n].1),
+    let line = |codes: &[(f64, f64)]| GaussianParameters {
+        mean: Array2::from_shape_fn((codes.len(), 1), |(n, _)| codes[n].0),
+        log_variance: Array2::from_shape_fn((codes.len(), 1), |(n, _)| codes[n].1),
     };
     // One code carries no information on its index, however narrow it is; the grid is right or refuses.
     for s in [-20.0, -30.0, -36.0, -60.0, -70.0, -80.0, -1480.0, -1500.0] {
@@ -81,7 +82,7 @@ fn of_narrow_codes() {
                 println!("one code of deviation e^({s}/2): the grid is off by {off:.1e}");
                 assert!(off < 1e-6, "{s}: {off:e}");
             }
-            Err(reason) => assert!(matches!(reason, NoSurgery::TooNarrow { .. }), "{reason}"),
+            Err(reason) => assert!(matches!(reason, SurgeryError::TooNarrow { .. }), "{reason}"),
         }
     }
     // Two codes with one mean: only the ratio of their deviations counts.

@@ -1,8 +1,9 @@
 //! Equality, learnt noise, curvatures at the ends of f64, and which units count as active.
 
 use elbo::autodiff::Tape;
+use elbo::distributions::GaussianParameters;
 use elbo::vae::{
-    Activity, Codes, NoActivity, Ppca, collapse_curvatures, symmetric_eigen, unit_divergences,
+    Activity, ActivityError, Ppca, collapse_curvatures, symmetric_eigen, unit_divergences,
 };
 use ndarray::{Array1, Array2, Axis, arr1, arr2};
 use rand::Rng;
@@ -89,15 +90,15 @@ fn counts_units_by_their_means() {
     worst.within(1e-14, "Var_x E[u|x]");
     assert_eq!(activity.active(), 1);
     // The last unit is far from the prior and carries no information: a divergence above 0 is no activity.
-    let codes = Codes {
-        means,
-        log_variances: Array2::zeros((50, 3)),
+    let codes = GaussianParameters {
+        mean: means,
+        log_variance: Array2::zeros((50, 3)),
     };
     assert!((unit_divergences(&codes).unwrap()[2] - 4.5).abs() < 1e-12);
     assert!(!activity.is_active(2));
     assert_eq!(
         Activity::of(Array2::zeros((0, 3)).view()),
-        Err(NoActivity::Empty)
+        Err(ActivityError::Empty)
     );
     // The threshold is 10⁻².
     let spread = |variance: f64| variance.sqrt() * arr1(&[1.0, -1.0]);

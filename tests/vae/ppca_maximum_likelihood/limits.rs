@@ -1,6 +1,6 @@
 //! Data without a maximum, and what is no covariance.
 
-use elbo::vae::{NoSpectrum, Ppca, PpcaError};
+use elbo::vae::{EigenError, Ppca, PpcaError};
 use ndarray::{Array2, arr1, arr2, s};
 
 use crate::common::random::rng;
@@ -59,7 +59,7 @@ fn of_what_has_none() {
     let lopsided = from(arr2(&[[1.0, 0.5], [0.0, 1.0]])).unwrap_err();
     assert!(matches!(
         lopsided,
-        PpcaError::NoSpectrum(NoSpectrum::NotSymmetric { .. })
+        PpcaError::Eigen(EigenError::NotSymmetric { .. })
     ));
     let negative = from(arr2(&[[1.0, 2.0], [2.0, 1.0]])).unwrap_err();
     assert!(

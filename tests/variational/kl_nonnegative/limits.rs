@@ -2,7 +2,8 @@
 
 use elbo::autodiff::Tape;
 use elbo::background::BadData;
-use elbo::variational::{Enumerated, divergence};
+use elbo::kl::log_tables;
+use elbo::variational::Enumerated;
 use ndarray::{Array1, arr1};
 
 use super::plain_divergence;
@@ -43,7 +44,7 @@ fn and_bounds_are_infinite_and_no_nan() {
 fn refuses_what_is_no_table() {
     let tape = Tape::new();
     let good = tape.constant(logs(&[0.5, 0.5]));
-    let with = |table: Array1<f64>| divergence(tape.constant(table), good).unwrap_err();
+    let with = |table: Array1<f64>| log_tables(tape.constant(table), good).unwrap_err();
     assert!(matches!(
         with(arr1(&[f64::NAN, 0.0])),
         BadData::Number {
@@ -59,7 +60,7 @@ fn refuses_what_is_no_table() {
     assert!(matches!(with(logs(&[0.5, 0.6])), BadData::Total { found, .. } if found > 1.09));
     assert!(matches!(with(arr1(&[])), BadData::Empty { what: "q" }));
     assert!(matches!(
-        divergence(good, tape.constant(arr1(&[NEVER, NEVER]))).unwrap_err(),
+        log_tables(good, tape.constant(arr1(&[NEVER, NEVER]))).unwrap_err(),
         BadData::Total { what: "p", .. }
     ));
     for error in [

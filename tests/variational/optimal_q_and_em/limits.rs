@@ -1,6 +1,6 @@
 //! Impossible components, collapsing ones, starts, and data without a maximum.
 
-use elbo::variational::{Covariances, GaussianMixture, MixtureError, Stopping, em};
+use elbo::variational::{Covariances, GaussianMixture, GaussianMixtureError, Stopping, em};
 use ndarray::{Array2, Array3, Axis, arr1, arr2};
 
 use super::{draws, mixture, sampled};
@@ -91,7 +91,7 @@ fn starts_at_different_data() {
                 GaussianMixture::start(data.view(), components, Covariances::Full, &mut rng);
             assert!(matches!(
                 refused.unwrap_err(),
-                MixtureError::Components { components: found, .. } if found == components
+                GaussianMixtureError::Components { components: found, .. } if found == components
             ));
         }
     }
@@ -112,7 +112,10 @@ fn refuses_what_has_no_maximum() {
     // One component on one point.
     let collapsed = fit(&data, normal(&[0.5, 0.5], &[0.0, 30.0], &[1.0, 0.01])).unwrap_err();
     assert!(
-        matches!(collapsed, MixtureError::Collapsed { component: 1, .. }),
+        matches!(
+            collapsed,
+            GaussianMixtureError::Collapsed { component: 1, .. }
+        ),
         "{collapsed}"
     );
     // On several equal ones, far from 0, where the mean rounds and leaves a variance of rounding.
@@ -120,13 +123,13 @@ fn refuses_what_has_no_maximum() {
         for copies in 2..9 {
             let heap = [vec![-1.0, 0.1, 0.5, 1.0], vec![x; copies]].concat();
             let error = fit(&heap, normal(&[0.5, 0.5], &[0.0, x], &[1.0, 1.0])).unwrap_err();
-            let expected = matches!(error, MixtureError::Collapsed { component: 1, .. });
+            let expected = matches!(error, GaussianMixtureError::Collapsed { component: 1, .. });
             assert!(expected, "{error}");
         }
     }
     assert!(matches!(
         fit(&[2.0], normal(&[1.0], &[0.0], &[1.0])).unwrap_err(),
-        MixtureError::Collapsed {
+        GaussianMixtureError::Collapsed {
             component: 0,
             step: 1,
             ..
@@ -144,7 +147,7 @@ fn refuses_what_has_no_maximum() {
     )
     .unwrap_err();
     assert!(
-        matches!(flat, MixtureError::Collapsed { dimension: 1, .. }),
+        matches!(flat, GaussianMixtureError::Collapsed { dimension: 1, .. }),
         "{flat}"
     );
     assert!(
@@ -158,33 +161,33 @@ fn refuses_what_has_no_maximum() {
     );
     assert_eq!(
         fit(&[], normal(&[1.0], &[0.0], &[1.0])).unwrap_err(),
-        MixtureError::NoData
+        GaussianMixtureError::NoData
     );
     let one = || normal(&[1.0], &[0.0], &[1.0]);
     assert!(matches!(
         fit(&[0.0, f64::NAN], one()).unwrap_err(),
-        MixtureError::NotANumber { what: "data", ref index, .. } if *index == [1, 0]
+        GaussianMixtureError::NotANumber { what: "data", ref index, .. } if *index == [1, 0]
     ));
     assert!(matches!(
         fit(&data, normal(&[0.5, 0.6], &[0.0, 1.0], &[1.0, 1.0])).unwrap_err(),
-        MixtureError::Weights { .. }
+        GaussianMixtureError::Weights { .. }
     ));
     assert!(matches!(
         fit(&data, normal(&[-0.5, 1.5], &[0.0, 1.0], &[1.0, 1.0])).unwrap_err(),
-        MixtureError::NotANumber {
+        GaussianMixtureError::NotANumber {
             what: "weights",
             ..
         }
     ));
     assert!(matches!(
         fit(&data, normal(&[1.0], &[0.0], &[-1.0])).unwrap_err(),
-        MixtureError::Component { component: 0, .. }
+        GaussianMixtureError::Component { component: 0, .. }
     ));
     for error in [
         collapsed,
         flat,
-        MixtureError::NoData,
-        MixtureError::Weights { total: 1.1 },
+        GaussianMixtureError::NoData,
+        GaussianMixtureError::Weights { total: 1.1 },
     ] {
         let message = error.to_string();
         assert!(

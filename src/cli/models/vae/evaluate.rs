@@ -1,7 +1,7 @@
 //! `elbo evaluate` of a VAE.
 
 use anyhow::Result;
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2, Ix2};
 
 use super::views::{self, SavedVae};
 use crate::autodiff::Tape;
@@ -9,10 +9,10 @@ use crate::cli::models::DataCommand;
 use crate::cli::progress::{Progress, say, warn};
 use crate::cli::requests::Evaluate;
 use crate::data::{Pixels, Source};
-use crate::distributions::Estimate;
 use crate::distributions::noise::{standard_normal, stream};
+use crate::distributions::{Estimate, GaussianParameters};
 use crate::train::evaluate;
-use crate::vae::{Activity, Codes, Elbo, Evidence, Refinement, Surgery, unit_divergences};
+use crate::vae::{Activity, Elbo, Evidence, Refinement, Surgery, unit_divergences};
 
 /// Images that are evaluated at once.
 const BATCH: usize = 100;
@@ -57,7 +57,7 @@ impl Evaluate {
             term("reconstruction")
         ))?;
         say(&format!("  KL              {:10.3}", term("kl")))?;
-        self.tell_codes(model, images)?;
+        self.report_codes(model, images)?;
 
         let found = self.compare(model, images);
         let count = found.bounds.len();
@@ -68,34 +68,30 @@ impl Evaluate {
         };
         say(&format!("  the first {count} images{legend}:"))?;
         let (bounds, evidence) = (&found.bounds, &found.evidence);
-        tell(
+        report(
             "ELBO",
             bounds,
             &format!("(mean of {COMPARED} samples of z)"),
         )?;
         let how = format!("(importance-weighted, K = {})", self.samples);
-        tell("log p(x)", evidence, &how)?;
-        tell("gap", &(evidence - bounds), "(log p(x) - ELBO)")?;
+        report("log p(x)", evidence, &how)?;
+        report("gap", &(evidence - bounds), "(log p(x) - ELBO)")?;
         match self.refine {
             0 => Ok(()),
             _ => {
                 let refined = self.refined(model, images);
                 let how = format!("(gained by {} steps of search for each image)", self.refine);
-                tell("amortisation gap", &(refined - bounds), &how)
+                report("amortisation gap", &(refined - bounds), &how)
             }
         }
     }
 
     /// Active units, the KL of each, and what the KL is made of.
-    fn tell_codes(&self, model: &SavedVae, images: &Pixels) -> Result<()> {
+    fn report_codes(&self, model: &SavedVae, images: &Pixels) -> Result<()> {
         let indices: Vec<usize> = (0..count(images).min(self.codes)).collect();
         let x = views::batch(images, &indices, self.seed);
-        let codes = Codes::of(&model.model, &model.parameters, x.view());
-        let codes = Codes {
-            means: codes.means.mapv(f64::from),
-            log_variances: codes.log_variances.mapv(f64::from),
-        };
-        let activity = Activity::of(codes.means.view())?;
+        let codes = model.model.codes(&model.parameters, x.view()).as_f64();
+        let activity = Activity::of(codes.mean.view())?;
         let units = activity.variances.len();
         say(&format!(
             "  the codes of the first {} images:",
@@ -134,9 +130,9 @@ impl Evaluate {
             true => ("(lower for all images)", "higher for all images; "),
             false => ("", ""),
         };
-        tell_estimate("KL(q̄‖p)", parts.marginal, less)?;
+        report_estimate("KL(q̄‖p)", parts.marginal, less)?;
         let most = format!("({more}at most log {} = {:.3})", indices.len(), parts.bound);
-        tell_estimate("I(n; z)", parts.information, &most)
+        report_estimate("I(n; z)", parts.information, &most)
     }
 
     /// The images that log p(x) is told of, in batches of pixels: the same whenever it is asked.
@@ -163,7 +159,7 @@ impl Evaluate {
         let (vae, parameters) = (&model.model, &model.parameters);
         let (mut bounds, mut evidence) = (Vec::new(), Vec::new());
         for (number, x) in self.batches(images) {
-            let encoded = Codes::of(vae, parameters, x.view());
+            let encoded = vae.codes(parameters, x.view());
             bounds.extend(self.bounds(model, number, x.view(), &encoded));
             let mut rng = stream(self.seed, "evidence", number);
             evidence.extend(estimate.estimate(vae, parameters, x.view(), &mut rng));
@@ -200,14 +196,14 @@ impl Evaluate {
         model: &SavedVae,
         number: u64,
         x: ArrayView2<'_, f32>,
-        codes: &Codes<f32>,
+        codes: &GaussianParameters<f32, Ix2>,
     ) -> Array1<f64> {
         let mut rng = stream(self.seed, "comparison", number);
         let mut total = Array1::zeros(x.nrows());
         let mut tape = Tape::new();
         for _ in 0..COMPARED {
             let p = model.parameters.bind_constant(&tape);
-            let noise = standard_normal(&tape, codes.means.shape(), &mut rng);
+            let noise = standard_normal(&tape, codes.mean.shape(), &mut rng);
             let elbo: Elbo<'_, f32> =
                 model
                     .model
@@ -232,11 +228,11 @@ struct Compared {
 }
 
 /// The mean over images.
-fn tell(name: &str, each: &Array1<f64>, note: &str) -> Result<()> {
-    tell_estimate(name, Estimate::of(each.iter().copied())?, note)
+fn report(name: &str, each: &Array1<f64>, note: &str) -> Result<()> {
+    report_estimate(name, Estimate::of(each.iter().copied())?, note)
 }
 
-fn tell_estimate(name: &str, estimate: Estimate, note: &str) -> Result<()> {
+fn report_estimate(name: &str, estimate: Estimate, note: &str) -> Result<()> {
     let (mean, error) = (estimate.mean, estimate.standard_error);
     // So that the numbers stand below each other.
     let width = 24 - name.chars().count();

@@ -5,22 +5,24 @@ use crate::autodiff::{Var, broadcast_shape};
 use crate::background::{BadData, check_log_distribution};
 use crate::distributions::{both, mask, not, possible, weighted};
 
-/// KL(q‖p) = Σ_z q(z) log(q(z)/p(z)) in nats, for tables of log-probabilities of shape (…, K) that broadcast; the result has
+/// KL(q ‖ p) = Σ_z q(z) log(q(z)/p(z)) in nats, on the tape, for tables of log-probabilities of shape (…, K) that broadcast; the result has
 /// the shape (…).
 ///
 /// A state with q = 0 adds 0; one with q > 0 = p makes the divergence ∞ (there it has no gradient, and what the tape returns
-/// is none, though it may be finite). Every other gradient exists, also with zeros in the tables. ([Notes](crate::variational#kl-nonnegative))
+/// is none, though it may be finite). Every other gradient exists, also with zeros in the tables.
+/// ([Notes](crate::variational#kl-nonnegative); [`tables`](crate::kl::tables) is for plain arrays,
+/// [`categorical`](crate::kl::categorical) for logits.)
 ///
 /// ```
 /// use elbo::autodiff::Tape;
-/// use elbo::variational::divergence;
+/// use elbo::kl::log_tables;
 /// use ndarray::arr1;
 ///
 /// let tape = Tape::new();
 /// let coin = tape.constant(arr1(&[0.5f64.ln(), 0.5f64.ln()]));
 /// let certain = tape.constant(arr1(&[0.0, f64::NEG_INFINITY]));
-/// assert!((divergence(certain, coin)?.item() - 2f64.ln()).abs() < 1e-15);
-/// assert_eq!(divergence(coin, certain)?.item(), f64::INFINITY);
+/// assert!((log_tables(certain, coin)?.item() - 2f64.ln()).abs() < 1e-15);
+/// assert_eq!(log_tables(coin, certain)?.item(), f64::INFINITY);
 /// # Ok::<(), elbo::background::BadData>(())
 /// ```
 ///
@@ -29,13 +31,13 @@ use crate::distributions::{both, mask, not, possible, weighted};
 ///
 /// # Panics
 /// If the shapes do not broadcast.
-pub fn divergence<'t, T: Scalar>(
+pub fn log_tables<'t, T: Scalar>(
     log_q: Var<'t, T>,
     log_p: Var<'t, T>,
 ) -> Result<Var<'t, T>, BadData> {
     check_log_distribution("q", &log_q.value())?;
     check_log_distribution("p", &log_p.value())?;
-    let shape = broadcast_shape("divergence", &log_q.shape(), &log_p.shape());
+    let shape = broadcast_shape("log_tables", &log_q.shape(), &log_p.shape());
     Ok(between(
         log_q.broadcast_to(&shape),
         log_p.broadcast_to(&shape),
