@@ -118,7 +118,7 @@ impl Moments {
     }
 
     /// A mean with independent dimensions of one deviation.
-    pub fn round(mean: Array1<f64>, deviation: f64) -> Self {
+    pub fn isotropic(mean: Array1<f64>, deviation: f64) -> Self {
         let covariance = Array2::eye(mean.len()) * (deviation * deviation);
         Self { mean, covariance }
     }

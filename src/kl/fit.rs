@@ -20,7 +20,7 @@ pub enum Shape {
 
 /// How a fit is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Effort {
+pub struct FitOptions {
     /// Nodes along each dimension for expectations under q. By default 1001, 61, 25 and 15 in one to four dimensions, and
     /// half as many more again and again while the error of the quadrature is too large.
     pub nodes: Option<usize>,
@@ -33,7 +33,7 @@ pub struct Effort {
     pub iterations: usize,
 }
 
-impl Default for Effort {
+impl Default for FitOptions {
     fn default() -> Self {
         Self {
             nodes: None,
@@ -274,7 +274,7 @@ fn descend_to_fit(
     start: &Moments,
     shape: Shape,
     [divergence, other_rule]: [&dyn Divergence; 2],
-    effort: &Effort,
+    effort: &FitOptions,
 ) -> Result<Fit, FitError> {
     const STRETCH: usize = 100;
     const STOPS: usize = 3;
@@ -304,7 +304,7 @@ fn descend_to_fit(
 }
 
 /// Nodes along each dimension to begin with.
-fn nodes_per_axis(effort: &Effort, dimensions: usize) -> usize {
+fn nodes_per_axis(effort: &FitOptions, dimensions: usize) -> usize {
     const PER_AXIS: [usize; 4] = [1001, 61, 25, 15];
     assert!(
         (1..=4).contains(&dimensions),
@@ -322,12 +322,12 @@ fn nodes_per_axis(effort: &Effort, dimensions: usize) -> usize {
 /// `quadrature_error` says. There may be several minima: see [`reverse_minima`].
 ///
 /// ```
-/// use elbo::kl::{Effort, Moments, Shape, reverse_fit};
+/// use elbo::kl::{FitOptions, Moments, Shape, reverse_fit};
 /// use ndarray::arr1;
 ///
 /// // The density proportional to e^(-z⁴) has the variance 0.338. Its best Gaussian is narrower: 1/√12.
-/// let start = Moments::round(arr1(&[0.3]), 1.0);
-/// let fit = reverse_fit(|z| -z.powi(4).sum_last(), Shape::Full, &start, &Effort::default())?;
+/// let start = Moments::isotropic(arr1(&[0.3]), 1.0);
+/// let fit = reverse_fit(|z| -z.powi(4).sum_last(), Shape::Full, &start, &FitOptions::default())?;
 /// assert!((fit.q.covariance[[0, 0]] - 12f64.sqrt().recip()).abs() < 1e-9);
 /// # Ok::<(), elbo::kl::FitError>(())
 /// ```
@@ -342,7 +342,7 @@ pub fn reverse_fit(
     log_p: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
     shape: Shape,
     start: &Moments,
-    effort: &Effort,
+    effort: &FitOptions,
 ) -> Result<Fit, FitError> {
     fit_to(&log_p, shape, start, effort)
 }
@@ -351,7 +351,7 @@ fn fit_to(
     log_p: &LogDensity<'_>,
     shape: Shape,
     start: &Moments,
-    effort: &Effort,
+    effort: &FitOptions,
 ) -> Result<Fit, FitError> {
     /// More nodes than these in all are not tried.
     const MOST: usize = 100_000;
@@ -394,7 +394,7 @@ pub fn reverse_minima(
     log_p: impl for<'t> Fn(Var<'t, f64>) -> Var<'t, f64>,
     shape: Shape,
     starts: &[Moments],
-    effort: &Effort,
+    effort: &FitOptions,
 ) -> Minima {
     minima_from(&log_p, shape, starts, effort)
 }
@@ -403,7 +403,7 @@ fn minima_from(
     log_p: &LogDensity<'_>,
     shape: Shape,
     starts: &[Moments],
-    effort: &Effort,
+    effort: &FitOptions,
 ) -> Minima {
     let mut minima = Minima {
         fits: Vec::new(),
@@ -451,7 +451,7 @@ pub fn starts(grid: &Grid, per_axis: usize) -> Vec<Moments> {
     let width = widths.fold(f64::INFINITY, f64::min);
     let means = lattice.interior();
     let both = |mean: ndarray::ArrayView1<'_, f64>| {
-        [0.05, 0.25].map(|part| Moments::round(mean.to_owned(), part * width))
+        [0.05, 0.25].map(|part| Moments::isotropic(mean.to_owned(), part * width))
     };
     means.outer_iter().flat_map(both).collect()
 }
@@ -673,7 +673,7 @@ impl Target {
         &self,
         shape: Shape,
         start: &Moments,
-        effort: &Effort,
+        effort: &FitOptions,
     ) -> Result<Fit, FitError> {
         descend_to_fit(start, shape, [&self.all, &self.half], effort)
     }

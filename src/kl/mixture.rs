@@ -5,7 +5,7 @@ use std::fmt;
 
 use ndarray::{Array1, arr1};
 
-use super::fit::{Effort, Fit, FitError, Shape, reverse_fit};
+use super::fit::{Fit, FitError, FitOptions, Shape, reverse_fit};
 use crate::autodiff::Var;
 use crate::distributions::Moments;
 
@@ -176,10 +176,10 @@ pub fn separation_of_own_minimum(
     const FAR: f64 = 20.0;
     const STRIDE: f64 = 2.0;
     // The minimum is about as narrow as its component: no more nodes are needed. A start that is near needs few steps.
-    let effort = Effort {
+    let effort = FitOptions {
         nodes: Some(401),
         iterations: 60,
-        ..Effort::default()
+        ..FitOptions::default()
     };
     let fit = |separation: f64, start: &Moments| -> Result<Fit, FitError> {
         let target = UnivariateMixture::pair(weight, separation).expect("checked below");
@@ -191,7 +191,7 @@ pub fn separation_of_own_minimum(
             "expected a component with weight, found one of weight 0: it has no minimum".into(),
         );
     }
-    let mut known = (FAR, fit(FAR, &Moments::round(arr1(&[0.0]), 1.0))?.q);
+    let mut known = (FAR, fit(FAR, &Moments::isotropic(arr1(&[0.0]), 1.0))?.q);
     let mut stride = STRIDE;
     while stride > tolerance {
         let nearer = known.0 - stride;

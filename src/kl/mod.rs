@@ -18,7 +18,7 @@ pub use classes::{bernoulli, categorical};
 pub use exponential_family::{ExponentialFamily, Projection, ProjectionError};
 pub use fisher::{FisherInformation, NotDifferentiable, fisher_information};
 pub use fit::{
-    Effort, Fit, FitError, Grid, Minima, Shape, Target, reverse_fit, reverse_minima, starts,
+    Fit, FitError, FitOptions, Grid, Minima, Shape, Target, reverse_fit, reverse_minima, starts,
 };
 pub use gaussian::{gaussian_diagonal, gaussian_full, gaussian_standard};
 pub use mean_field::{GaussianMeanField, mean_field};

@@ -96,7 +96,7 @@ fn remainder_slope(kl: impl Fn(f64) -> f64, quadratic: f64) -> f64 {
 #[test]
 fn leaves_a_remainder_of_third_order() {
     let gaussian = |theta: [f64; 2], delta: [f64; 2], t: f64| {
-        let moments = |mu: f64, log_sigma: f64| Moments::round(arr1(&[mu]), log_sigma.exp());
+        let moments = |mu: f64, log_sigma: f64| Moments::isotropic(arr1(&[mu]), log_sigma.exp());
         let p = moments(theta[0], theta[1]);
         full_of(
             &p,

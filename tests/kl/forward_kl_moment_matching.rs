@@ -6,7 +6,7 @@ mod limits;
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
 use elbo::kl::{
-    Effort, ExponentialFamily, Grid, Moments, Nodes, ProjectionError, Shape, Target,
+    ExponentialFamily, FitOptions, Grid, Moments, Nodes, ProjectionError, Shape, Target,
     UnivariateMixture, tables,
 };
 use ndarray::{Array1, Array2, Axis, arr1, arr2};
@@ -155,11 +155,11 @@ fn on_a_quadrature_rule_is_the_gaussian_with_the_moments() {
     let target = Target::on_grid(|x| target.log_density(x), &grid).unwrap();
     let closed = target.forward_projection(Shape::Full).unwrap();
     for start in [
-        Moments::round(arr1(&[0.0]), 1.0),
-        Moments::round(arr1(&[4.0]), 0.3),
+        Moments::isotropic(arr1(&[0.0]), 1.0),
+        Moments::isotropic(arr1(&[4.0]), 0.3),
     ] {
         let fit = target
-            .forward_fit(Shape::Full, &start, &Effort::default())
+            .forward_fit(Shape::Full, &start, &FitOptions::default())
             .unwrap();
         println!("forward fit in {} steps", fit.iterations);
         worst.number(fit.q.mean[0], mean, 1.0);

@@ -108,7 +108,7 @@ fn of_diagonal_covariances_is_the_diagonal_formula() {
         };
         let expected = kl::gaussian_diagonal(&diagonal(0), &diagonal(2)).item();
         worst.number(full_of(&moments(0), &moments(2)), expected, expected);
-        let prior = Moments::round(Array1::zeros(k), 1.0);
+        let prior = Moments::isotropic(Array1::zeros(k), 1.0);
         let expected = kl::gaussian_standard(&diagonal(0)).item();
         worst.number(full_of(&moments(0), &prior), expected, expected);
     }

@@ -2,7 +2,9 @@
 //! variances 1/Λ_jj, the forward one at Σ_jj.
 
 use elbo::autodiff::Tape;
-use elbo::kl::{Effort, Grid, Moments, Shape, Target, UnivariateMixture, mean_field, reverse_fit};
+use elbo::kl::{
+    FitOptions, Grid, Moments, Shape, Target, UnivariateMixture, mean_field, reverse_fit,
+};
 use ndarray::{Array1, Array2, arr1, arr2};
 use rand::Rng;
 
@@ -86,10 +88,10 @@ fn by_fits() {
             covariance: arr2(&[[1.0, 0.6 * rho], [0.6 * rho, 0.36]]),
         };
         let fits = mean_field(&p.covariance).unwrap();
-        let start = Moments::round(arr1(&[0.4, -0.4]), 0.8);
-        let effort = Effort {
+        let start = Moments::isotropic(arr1(&[0.4, -0.4]), 0.8);
+        let effort = FitOptions {
             nodes: Some(21),
-            ..Effort::default()
+            ..FitOptions::default()
         };
         let reverse =
             reverse_fit(|z| gaussian_target(&p, z), Shape::Diagonal, &start, &effort).unwrap();
@@ -130,8 +132,8 @@ fn too_narrow_is_not_a_law() {
     // A narrow and a broad component with one mean: of the two reverse fits the one on the broad component is wider than
     // the target.
     let target = UnivariateMixture::new(&[0.5, 0.5], &[0.0, 0.0], &[0.05, 1.0]).unwrap();
-    let effort = Effort::default();
-    let start = Moments::round(arr1(&[0.0]), 1.0);
+    let effort = FitOptions::default();
+    let start = Moments::isotropic(arr1(&[0.0]), 1.0);
     let fit = reverse_fit(|z| target.log_density(z), Shape::Full, &start, &effort).unwrap();
     let (own, its) = (target.variance(), fit.q.covariance[[0, 0]]);
     println!("variance of the target {own:.3}, of a reverse fit {its:.3}");

@@ -6,7 +6,7 @@ mod limits;
 
 use elbo::autodiff::Tape;
 use elbo::kl::{
-    Effort, Fit, Grid, Moments, Nodes, Shape, Target, UnivariateMixture, reverse_fit,
+    Fit, FitOptions, Grid, Moments, Nodes, Shape, Target, UnivariateMixture, reverse_fit,
     reverse_minima, separation_of_own_minimum, starts,
 };
 use ndarray::{Array2, ArrayD, arr1};
@@ -22,9 +22,9 @@ fn minima(weight: f64, separation: f64) -> Vec<Fit> {
         upper: vec![separation + 3.0],
         points: 2,
     };
-    let effort = Effort {
+    let effort = FitOptions {
         nodes: Some(301),
-        ..Effort::default()
+        ..FitOptions::default()
     };
     let found = reverse_minima(
         |z| target.log_density(z),
@@ -149,9 +149,9 @@ fn forward_covers_and_reverse_chooses() {
         points: 1001,
     };
     let on_grid = Target::on_grid(|z| target.log_density(z), &grid).unwrap();
-    let start = Moments::round(arr1(&[1.0]), 1.0);
+    let start = Moments::isotropic(arr1(&[1.0]), 1.0);
     let forward = on_grid
-        .forward_fit(Shape::Full, &start, &Effort::default())
+        .forward_fit(Shape::Full, &start, &FitOptions::default())
         .unwrap();
     assert!((forward.q.mean[0] - target.mean()).abs() < 1e-8);
     assert!((forward.q.covariance[[0, 0]] - target.variance()).abs() < 1e-8);
@@ -203,12 +203,12 @@ fn depends_on_separation_and_weights() {
     assert!((minima(0.5, appears + 0.02)[0].q.mean[0] - 0.5 * appears).abs() < 0.1);
     let gap = |separation: f64| {
         let target = UnivariateMixture::pair(0.5, separation).unwrap();
-        let effort = Effort {
+        let effort = FitOptions {
             nodes: Some(401),
-            ..Effort::default()
+            ..FitOptions::default()
         };
         let [middle, own] = [(0.5 * separation, 2.3), (0.0, 1.1)].map(|(mean, deviation)| {
-            let start = Moments::round(arr1(&[mean]), deviation);
+            let start = Moments::isotropic(arr1(&[mean]), deviation);
             reverse_fit(|z| target.log_density(z), Shape::Full, &start, &effort).unwrap()
         });
         assert!(middle.minimum && own.minimum && own.q.mean[0] < 0.2 * separation);

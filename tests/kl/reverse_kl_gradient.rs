@@ -4,7 +4,7 @@
 use elbo::autodiff::{Tape, Var};
 use elbo::distributions::noise::standard_normal;
 use elbo::kl::{
-    DiagonalFamily, Effort, Family, FitError, Moments, Nodes, Shape, UnivariateMixture,
+    DiagonalFamily, Family, FitError, FitOptions, Moments, Nodes, Shape, UnivariateMixture,
     reverse_fit, reverse_gradient_by_path, reverse_gradient_by_score,
 };
 use ndarray::{Array1, Axis, arr1};
@@ -144,12 +144,12 @@ fn is_refused_where_the_divergence_is_infinite() {
     let score = reverse_gradient_by_score(&family, &phi, &noise, |z| z.ln().sum_last());
     let path = reverse_gradient_by_path(&family, &phi, &noise, |z| z.ln().sum_last());
     assert!(score.is_err() && path.is_err());
-    let start = Moments::round(arr1(&[0.5]), 1.0);
+    let start = Moments::isotropic(arr1(&[0.5]), 1.0);
     let fit = reverse_fit(
         |z| z.ln().sum_last(),
         Shape::Full,
         &start,
-        &Effort::default(),
+        &FitOptions::default(),
     );
     assert_eq!(fit, Err(FitError::NotFinite));
 }

@@ -4,7 +4,7 @@ use std::f64::consts::{LN_2, TAU};
 
 use crate::autodiff::{Tape, Var};
 use crate::kl::{
-    Effort, Fit, Grid, Moments, Shape, Target, UnivariateMixture, mean_field, reverse_fit,
+    Fit, FitOptions, Grid, Moments, Shape, Target, UnivariateMixture, mean_field, reverse_fit,
     reverse_minima, separation_of_own_minimum, starts,
 };
 use ndarray::{arr1, arr2};
@@ -138,7 +138,7 @@ fn on_the_line() -> Panel {
         upper: vec![SEPARATION + 10.0],
         points: 1001,
     };
-    let effort = Effort::default();
+    let effort = FitOptions::default();
     let forward = Target::on_grid(|z| target.log_density(z), &grid)
         .and_then(|target| target.forward_projection(Shape::Full))
         .expect("a target on its grid");
@@ -201,13 +201,13 @@ fn in_the_plane() -> Panel {
     let forward = Target::on_grid(in_the_plane_log_density, &grid)
         .and_then(|target| target.forward_projection(Shape::Full))
         .expect("a target on its grid");
-    let effort = Effort {
+    let effort = FitOptions {
         nodes: Some(81),
-        ..Effort::default()
+        ..FitOptions::default()
     };
     let [x, y] = CENTER;
     let mut candidates = [-0.9, 0.9]
-        .map(|t| Moments::round(arr1(&[t * x, t * y]), 1.1))
+        .map(|t| Moments::isotropic(arr1(&[t * x, t * y]), 1.1))
         .to_vec();
     candidates.push(Moments {
         mean: arr1(&[0.1, 0.0]),
@@ -250,9 +250,9 @@ fn in_the_plane() -> Panel {
 
 /// Where the minima of the reverse divergence are, and how low, as two equal components part.
 fn reverse_minima_by_separation() -> Figure {
-    let effort = Effort {
+    let effort = FitOptions {
         nodes: Some(601),
-        ..Effort::default()
+        ..FitOptions::default()
     };
     let fit = |separation: f64, start: &Moments| {
         let target = UnivariateMixture::pair(0.5, separation).expect("a mixture");
@@ -274,14 +274,14 @@ fn reverse_minima_by_separation() -> Figure {
     };
     let middle = follow(
         spaced(0.0, 9.0, 36).collect(),
-        Moments::round(arr1(&[0.0]), 1.0),
+        Moments::isotropic(arr1(&[0.0]), 1.0),
     );
     let own = follow(
         // Ever closer to where it ends.
         spaced(0.0, 1.0, 25)
             .map(|t| 9.0 + (appears - 9.0) * (1.0 - (1.0 - t) * (1.0 - t)))
             .collect(),
-        Moments::round(arr1(&[0.0]), 1.0),
+        Moments::isotropic(arr1(&[0.0]), 1.0),
     );
     let from_the_middle = |branch: &[(f64, Fit)], sign: f64| {
         let place = |(s, fit): &(f64, Fit)| (*s, sign * (fit.q.mean[0] - 0.5 * s));

@@ -2,7 +2,8 @@
 
 use elbo::autodiff::Var;
 use elbo::kl::{
-    Effort, FitError, Grid, Moments, Shape, Target, UnivariateMixture, reverse_fit, reverse_minima,
+    FitError, FitOptions, Grid, Moments, Shape, Target, UnivariateMixture, reverse_fit,
+    reverse_minima,
 };
 use ndarray::{arr1, arr2};
 
@@ -24,10 +25,10 @@ fn in_the_plane() {
     };
     let target = Target::on_grid(log_p, &grid).unwrap();
     assert!(target.log_normaliser().abs() < 1e-10);
-    let start = Moments::round(arr1(&[0.5, 0.1]), 1.5);
-    let effort = Effort {
+    let start = Moments::isotropic(arr1(&[0.5, 0.1]), 1.5);
+    let effort = FitOptions {
         nodes: Some(41),
-        ..Effort::default()
+        ..FitOptions::default()
     };
     let forward = target.forward_fit(Shape::Full, &start, &effort).unwrap();
     let expected = arr2(&[[5.0, 4.0], [4.0, 5.0]]);
@@ -36,7 +37,7 @@ fn in_the_plane() {
         "{:?}",
         forward.q
     );
-    let far = [arr1(&[1.5, 2.5]), arr1(&[-2.5, -1.0])].map(|mean| Moments::round(mean, 0.8));
+    let far = [arr1(&[1.5, 2.5]), arr1(&[-2.5, -1.0])].map(|mean| Moments::isotropic(mean, 0.8));
     for shape in [Shape::Full, Shape::Diagonal] {
         let found = reverse_minima(log_p, shape, &far, &effort);
         assert_eq!(
@@ -65,11 +66,11 @@ fn tells_a_saddle_from_a_minimum() {
         });
         tape.stack(0, &arms).logsumexp_axes(&[0]) - 2f64.ln()
     }
-    let effort = Effort {
+    let effort = FitOptions {
         nodes: Some(101),
-        ..Effort::default()
+        ..FitOptions::default()
     };
-    let round = Moments::round(arr1(&[0.0, 0.0]), 0.5);
+    let round = Moments::isotropic(arr1(&[0.0, 0.0]), 0.5);
     let tilted = |covariance: f64| Moments {
         covariance: arr2(&[[0.5, covariance], [covariance, 0.5]]),
         ..round.clone()
@@ -99,10 +100,10 @@ fn far_apart_the_middle_is_still_a_minimum() {
         let c = 0.5 * separation * std::f64::consts::FRAC_2_PI.sqrt();
         let predicted = 0.5 * (c + (c * c + 4.0).sqrt());
         let target = UnivariateMixture::pair(0.5, separation).unwrap();
-        let start = Moments::round(arr1(&[0.5 * separation + 0.1]), 0.95 * predicted);
-        let effort = Effort {
+        let start = Moments::isotropic(arr1(&[0.5 * separation + 0.1]), 0.95 * predicted);
+        let effort = FitOptions {
             nodes: Some(nodes),
-            ..Effort::default()
+            ..FitOptions::default()
         };
         let fit = reverse_fit(|z| target.log_density(z), Shape::Full, &start, &effort);
         let fit = fit.unwrap();
@@ -127,7 +128,7 @@ fn takes_more_nodes_where_it_needs_them() {
         mean: arr1(&[6.0, 0.0]),
         covariance: arr2(&[[16.0, 0.0], [0.0, 1.0]]),
     };
-    let effort = Effort::default();
+    let effort = FitOptions::default();
     let fit = reverse_fit(log_p, Shape::Full, &start, &effort).unwrap();
     let c = 6.0 * std::f64::consts::FRAC_2_PI.sqrt();
     let predicted = (0.5 * (c + (c * c + 4.0).sqrt())).powi(2);
@@ -136,7 +137,7 @@ fn takes_more_nodes_where_it_needs_them() {
     assert!((fit.q.mean[0] - 6.0).abs() < 1e-6);
     assert!((fit.q.covariance[[0, 0]] / predicted - 1.0).abs() < 0.01);
     // A number of nodes that was asked for is not increased.
-    let few = Effort {
+    let few = FitOptions {
         nodes: Some(5),
         ..effort
     };
@@ -148,7 +149,7 @@ fn takes_more_nodes_where_it_needs_them() {
 #[test]
 fn narrow_and_correlated_targets_are_reached() {
     // From the standard Gaussian, of which the target is a small part.
-    let start = Moments::round(arr1(&[0.0, 0.0]), 1.0);
+    let start = Moments::isotropic(arr1(&[0.0, 0.0]), 1.0);
     for (rho, scale) in [
         (0.0, 1e-6),
         (0.9999, 1e-3),
@@ -160,9 +161,9 @@ fn narrow_and_correlated_targets_are_reached() {
             mean: arr1(&[1.0, -0.5]),
             covariance: arr2(&[[1.0, rho * scale], [rho * scale, scale * scale]]),
         };
-        let effort = Effort {
+        let effort = FitOptions {
             nodes: Some(21),
-            ..Effort::default()
+            ..FitOptions::default()
         };
         let fit = reverse_fit(
             |z| gaussian_target(&target, z),
@@ -185,8 +186,8 @@ fn narrow_and_correlated_targets_are_reached() {
     fn narrow<'t>(z: Var<'t, f64>) -> Var<'t, f64> {
         ((z - 1.0) * 1e6).square().sum_last() * -0.5
     }
-    let start = Moments::round(arr1(&[0.0]), 1.0);
-    let fit = reverse_fit(narrow, Shape::Full, &start, &Effort::default());
+    let start = Moments::isotropic(arr1(&[0.0]), 1.0);
+    let fit = reverse_fit(narrow, Shape::Full, &start, &FitOptions::default());
     // The divergence at the start is 10¹²: a quadrature error that is negligible there would not be at the end.
     let fit = fit.unwrap();
     assert!((fit.q.covariance[[0, 0]] * 1e12 - 1.0).abs() < 1e-6);

@@ -1,7 +1,7 @@
 //! Zeros, an unknown normaliser, directions that agree, and targets that are refused.
 
 use elbo::kl::{
-    Effort, FitError, Grid, Moments, Shape, Target, UnivariateMixture, reverse_fit, tables,
+    FitError, FitOptions, Grid, Moments, Shape, Target, UnivariateMixture, reverse_fit, tables,
 };
 use ndarray::arr1;
 
@@ -17,7 +17,7 @@ fn without_the_normaliser() {
         upper: vec![11.0],
         points: 401,
     };
-    let (start, effort) = (Moments::round(arr1(&[0.5]), 1.5), Effort::default());
+    let (start, effort) = (Moments::isotropic(arr1(&[0.5]), 1.5), FitOptions::default());
     let fits = [0.0, 3.7].map(|more| {
         let fit = reverse_fit(
             |z| target.log_density(z) + more,
@@ -58,12 +58,12 @@ fn avoids_zeros_or_forces_them() {
 fn directions_that_agree() {
     // KL(N(0, 1) ‖ N(μ, 1)) = μ²/2 in both directions: equal divergences do not mean equal distributions.
     for mu in [0.5, -2.0, 10.0] {
-        let [q, p] = [0.0, mu].map(|mean| Moments::round(arr1(&[mean]), 1.0));
+        let [q, p] = [0.0, mu].map(|mean| Moments::isotropic(arr1(&[mean]), 1.0));
         assert_eq!(full_of(&q, &p), full_of(&p, &q));
         assert!((full_of(&q, &p) - 0.5 * mu * mu).abs() < 1e-13 * mu * mu);
     }
     // Nor does it obey the triangle inequality: the way from 0 to 2 over 1 is shorter.
-    let at = |mean: f64| Moments::round(arr1(&[mean]), 1.0);
+    let at = |mean: f64| Moments::isotropic(arr1(&[mean]), 1.0);
     assert!(
         full_of(&at(0.0), &at(2.0)) > full_of(&at(0.0), &at(1.0)) + full_of(&at(1.0), &at(2.0))
     );
@@ -94,18 +94,23 @@ fn bad_targets_are_refused() {
     assert!((projection.q.covariance[[0, 0]] - 0.25).abs() < 1e-9);
     assert!(projection.quadrature_error > 0.0 && projection.quadrature_error < 0.01);
     // No minimum: the density grows without end.
-    let start = Moments::round(arr1(&[0.0]), 1.0);
-    let runs_off = reverse_fit(|z| z.sum_last(), Shape::Full, &start, &Effort::default());
+    let start = Moments::isotropic(arr1(&[0.0]), 1.0);
+    let runs_off = reverse_fit(
+        |z| z.sum_last(),
+        Shape::Full,
+        &start,
+        &FitOptions::default(),
+    );
     assert!(
         matches!(runs_off, Err(FitError::NotConverged { .. })),
         "{runs_off:?}"
     );
-    let singular = Moments::round(arr1(&[0.0]), 0.0);
+    let singular = Moments::isotropic(arr1(&[0.0]), 0.0);
     let refused = reverse_fit(
         |z| -z.square().sum_last(),
         Shape::Full,
         &singular,
-        &Effort::default(),
+        &FitOptions::default(),
     );
     assert!(matches!(refused, Err(FitError::Start(_))));
     // A component of weight 0 does not count.
@@ -113,8 +118,8 @@ fn bad_targets_are_refused() {
     let fit = reverse_fit(
         |z| with.log_density(z),
         Shape::Full,
-        &Moments::round(arr1(&[2.0]), 0.5),
-        &Effort::default(),
+        &Moments::isotropic(arr1(&[2.0]), 0.5),
+        &FitOptions::default(),
     );
     let fit = fit.unwrap();
     assert!(
