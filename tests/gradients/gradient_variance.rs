@@ -87,7 +87,7 @@ fn of_the_path_is_not_always_the_smaller_one() {
         let exact = omega * (-0.5 * omega * omega).exp() * (0.3 * omega).cos();
         let of_path = omega * omega * 0.5 * (1.0 + double) - exact * exact;
         let of_score = 0.5 * (1.0 - (1.0 - 4.0 * omega * omega) * double) - exact * exact;
-        println!("ω = {omega}: pathwise {of_path:.3}, score {of_score:.3}");
+        println!("ω = {omega}: pathwise {of_path:.4}, score {of_score:.4}");
         worst.number(mean[0], exact, 1.0);
         worst.number(same[0], exact, 1.0);
         worst.number(path[0], of_path, 1.0);
