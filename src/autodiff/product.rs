@@ -203,7 +203,11 @@ mod backend {
 
         /// The widest instructions that both this processor and the kernels have.
         pub(super) fn instructions() -> Option<InstrSet> {
-            if is_x86_feature_detected!("avx512f") {
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            if avx512 {
                 Some(InstrSet::Avx512)
             } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 Some(InstrSet::Avx256)

@@ -1,11 +1,11 @@
-//! Ctrl-C and SIGTERM: the first asks the training to end after its step, the second ends the program at once.
+//! Ctrl-C, SIGTERM and a closed terminal: the first asks the training to end after its step, the second ends the program at once.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// What has been asked for since the program began.
@@ -22,7 +22,7 @@ impl Interrupt {
     /// If the system does not let it.
     pub fn listen() -> Result<Self> {
         let interrupt = Self::default();
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
             let (asked, which) = (Arc::clone(&interrupt.asked), Arc::clone(&interrupt.signal));
             // In this order: whoever asks twice does not want to wait.
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))

@@ -3,14 +3,14 @@
 mod figures;
 mod interrupt;
 pub mod models;
-mod options;
+pub mod options;
 mod output;
 mod picture;
 mod plot;
 mod progress;
 pub mod registry;
 pub mod report;
-mod requests;
+pub mod requests;
 mod shell;
 mod train;
 

@@ -37,6 +37,15 @@ impl Data {
         }
     }
 
+    /// The same images from every working folder.
+    pub fn absolute(self) -> Self {
+        let resolve = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        Self {
+            path: self.path.map(resolve),
+            ..self
+        }
+    }
+
     /// Where they are, if they are not the embedded ones.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()

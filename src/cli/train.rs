@@ -12,13 +12,13 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use super::interrupt::Interrupt;
-use super::models::{Configuration, DataCommand, FORMAT, LoadedData, ModelCommand, Training};
+use super::models::{Configuration, DataCommand, FORMAT, LoadedData, ModelCommand};
 use super::options::{positive, positive_real, quoted, seed};
 use super::output::Created;
 use super::progress::{say, spoken};
 use crate::data::Source;
 use crate::nn::{Adam, Schedule};
-use crate::train::{EpochMetrics, Outcome, Run, Settings, Task, fit};
+use crate::train::{EpochMetrics, Outcome, Run, Settings, Task, TrainError, fit};
 
 use folder::Folder;
 pub use folder::checkpoint_model;
@@ -28,7 +28,7 @@ use monitor::Monitor;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Training")]
 struct Options {
-    /// Where the results go; made if it is not there, the results of an earlier run are replaced
+    /// Where the results go: created if missing; the results of an earlier run are replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
@@ -36,7 +36,7 @@ struct Options {
     #[arg(long, value_name = "N", default_value = "60", value_parser = positive, allow_negative_numbers = true)]
     epochs: usize,
 
-    /// Data in a step
+    /// Training examples per step
     #[arg(long, value_name = "N", default_value = "128", value_parser = positive, allow_negative_numbers = true)]
     batch: usize,
 
@@ -63,7 +63,7 @@ struct Options {
     patience: Option<usize>,
 
     /// Go on with the run in the folder of `--out` from its last checkpoint, to the same bits as without the
-    /// interruption; all other options are those of that run, but `--epochs` may add to it
+    /// interruption; all other options are those of that run, only `--epochs` may be raised
     #[arg(long)]
     resume: bool,
 }
@@ -90,7 +90,7 @@ pub fn command<M: ModelCommand>() -> Command {
 pub fn start<M: ModelCommand>(matches: &ArgMatches) -> Result<ExitCode> {
     let common = Options::from_arg_matches(matches)?;
     let options = M::from_arg_matches(matches)?;
-    let data_options = M::Data::from_arg_matches(matches)?;
+    let data_options = M::Data::from_arg_matches(matches)?.absolute();
     let data = data_options.load()?;
     let configuration = Configuration {
         format: FORMAT,
@@ -113,22 +113,33 @@ pub fn start<M: ModelCommand>(matches: &ArgMatches) -> Result<ExitCode> {
         files: Vec::new(),
     };
     configuration.check()?;
+    serde_json::to_string(&configuration).context("cannot describe this run in its files")?;
     // Before the work, not after it: nothing is lost to a folder that cannot be written.
     let created = Created::folder(&common.out)?;
     let folder = Folder::new(&common.out);
     if let Some(epochs) = folder.unfinished() {
         say(&format!(
-            "{} holds a run that stopped after {epochs} epochs. This one replaces it; `elbo train --resume --out {}` would go \
-             on with it.",
-            common.out.display(),
-            quoted(&common.out.display().to_string())
+            "{} held an unfinished run ({epochs} epochs were done), which this one replaces. (`--resume` would have continued \
+             it.)",
+            common.out.display()
         ))?;
     }
     let (_, parameters) = configuration.fresh();
     let run = Run::new(parameters, optimiser(&configuration));
-    let code = train(configuration, run, data, &folder)?;
-    created.keep();
-    Ok(code)
+    let earlier = folder.begin(&run, &configuration)?;
+    match train(configuration, run, data, &folder) {
+        Err(error) if error.is::<TrainError>() => {
+            // What diverged in its first epoch leaves nothing to go on with; a later checkpoint is left.
+            if folder.unfinished() == Some(0) {
+                folder.undo(earlier)?;
+            }
+            Err(error)
+        }
+        result => {
+            created.keep();
+            result
+        }
+    }
 }
 
 /// Goes on with the run in a folder.
@@ -136,13 +147,21 @@ pub fn resume<M: ModelCommand>(out: &Path, epochs: Option<usize>) -> Result<Exit
     let folder = Folder::new(out);
     let (run, mut configuration) = folder.read::<M>()?;
     if let Some(epochs) = epochs {
+        let begun = run.epochs.len() + usize::from(run.step > 0);
         ensure!(
-            epochs >= run.epochs.len(),
-            "--epochs {epochs} is less than the {} epochs that are done already",
-            run.epochs.len()
+            epochs >= begun,
+            "--epochs {epochs} is less than the {begun} epochs that are done or begun already"
         );
-        configuration.settings.epochs = epochs;
-        configuration.command = with_epochs(&configuration.command, epochs);
+        let settings = &mut configuration.settings;
+        ensure!(
+            !run.is_exhausted(settings.patience),
+            "the run has stopped early, as `--patience` asked for: more epochs would not be trained"
+        );
+        settings.epochs = epochs;
+        let words = &mut configuration.command;
+        if let Some(at) = words.iter().position(|word| word == "--epochs") {
+            words[at + 1] = epochs.to_string();
+        }
     }
     let data = configuration.data.load()?;
     ensure!(
@@ -184,7 +203,7 @@ fn optimiser<M: ModelCommand>(configuration: &Configuration<M>) -> Adam<f32> {
 }
 
 /// The command that repeats this run, with every choice spelt out.
-fn typed<M: ModelCommand>(matches: &ArgMatches) -> String {
+fn typed<M: ModelCommand>(matches: &ArgMatches) -> Vec<String> {
     let mut words = vec!["elbo train".to_owned(), M::NAME.to_owned()];
     for argument in command::<M>().get_arguments() {
         let id = argument.get_id().as_str();
@@ -197,20 +216,11 @@ fn typed<M: ModelCommand>(matches: &ArgMatches) -> String {
             }
         } else if let Some(values) = matches.get_raw(id) {
             for value in values {
-                words.push(format!("--{long} {}", quoted(&value.to_string_lossy())));
+                words.extend([format!("--{long}"), quoted(&value.to_string_lossy())]);
             }
         }
     }
-    words.join(" ")
-}
-
-/// The same command with another number of epochs.
-fn with_epochs(command: &str, epochs: usize) -> String {
-    let mut words: Vec<String> = command.split(' ').map(str::to_owned).collect();
-    if let Some(at) = words.iter().position(|word| word == "--epochs") {
-        words[at + 1] = epochs.to_string();
-    }
-    words.join(" ")
+    words
 }
 
 /// Trains from the state `run` on, with a checkpoint after every epoch, and leaves the results.
@@ -223,11 +233,8 @@ fn train<M: ModelCommand>(
     let (model, _) = configuration.fresh();
     say(&introduction(&configuration, &run, &data))?;
     let interrupt = Interrupt::listen()?;
-    let training = Training {
-        settings: &configuration.settings,
-        data: data.train.len(),
-    };
-    let mut monitor = Monitor::<M>::new(training, &run)?;
+    let planned = configuration.settings.epochs;
+    let mut monitor = Monitor::<M>::new(configuration.training(), planned, &run)?;
     let task = Task {
         model: &model,
         train: &data.train,
@@ -240,7 +247,7 @@ fn train<M: ModelCommand>(
             folder.checkpoint(run, &configuration)
         })
     })?;
-    let mut unsaved = monitor.finish()?;
+    let (mut unsaved, silenced) = monitor.finish();
     let elapsed = started.elapsed();
 
     let mut epochs = run.epochs.clone();
@@ -252,10 +259,16 @@ fn train<M: ModelCommand>(
         }
         Outcome::Finished | Outcome::StoppedEarly => false,
     };
-    if unsaved {
-        folder.checkpoint(&run, &configuration)?;
-    }
+    // The results first, for which there may be room where there is none for a checkpoint.
+    let saved = match unsaved {
+        true => folder.checkpoint(&run, &configuration),
+        false => Ok(()),
+    };
     folder.leave(&configuration, &run, &epochs, &data)?;
+    saved?;
+    if let Some(error) = silenced {
+        return Err(error);
+    }
     say(&ending::<M>(
         &outcome,
         &configuration,

@@ -44,6 +44,8 @@ pub enum CheckpointError {
     },
     /// A tensor with entries that are NaN or infinite.
     NotFinite(String),
+    /// The parts of a training state contradict each other, or cannot be written as text; this is what is wrong.
+    Inconsistent(String),
 }
 
 impl fmt::Display for CheckpointError {
@@ -81,6 +83,7 @@ impl fmt::Display for CheckpointError {
             Self::NotFinite(name) => {
                 write!(f, "tensor `{name}` has entries that are NaN or infinite")
             }
+            Self::Inconsistent(what) => write!(f, "expected the state of a training, found {what}"),
         }
     }
 }

@@ -41,7 +41,8 @@ impl<'t, T: Scalar> From<Var<'t, T>> for Batch<'t, T> {
 /// Where in the training a batch is met.
 #[derive(Debug)]
 pub struct Step<'a> {
-    /// How many steps came before, over all epochs: what a [`Schedule`](super::Schedule) is read at.
+    /// How many steps came before, over all epochs: what a [`Schedule`](super::Schedule) is read at. In an evaluation it is
+    /// the largest number there is, at which every schedule has reached its end; do not count on from it.
     pub number: usize,
     /// Is this a step of training? Otherwise the objective is evaluated only, and what it says of buffers is ignored.
     pub training: bool,

@@ -57,7 +57,22 @@ impl Schedule {
         Self::Piecewise { pieces }
     }
 
+    /// Are there pieces, in ascending order, and are all numbers finite? What was read from a file may be otherwise.
+    pub fn is_sound(&self) -> bool {
+        match self {
+            Self::Constant { value } => value.is_finite(),
+            Self::Linear { from, to, .. } => from.is_finite() && to.is_finite(),
+            Self::Piecewise { pieces } => {
+                let finite = pieces.iter().all(|(_, value)| value.is_finite());
+                finite && !pieces.is_empty() && pieces.is_sorted_by(|a, b| a.0 < b.0)
+            }
+        }
+    }
+
     /// The number at a step, counted from 0.
+    ///
+    /// # Panics
+    /// If a schedule of pieces has none.
     pub fn at(&self, step: usize) -> f64 {
         match self {
             Self::Constant { value } => *value,

@@ -28,7 +28,39 @@ struct Progress<D> {
 }
 
 /// The bytes of a checkpoint: the state with a description of what is trained. The same state gives the same bytes.
-pub fn write<D: Serialize>(run: &Run<f32>, description: &D) -> Vec<u8> {
+///
+/// # Errors
+/// If an array or a mean is not finite, so that it could not be read back; if the description cannot be written as text; or
+/// if a parameter's name begins with `adam.first.`, `adam.second.` or `best.`.
+pub fn write<D: Serialize>(run: &Run<f32>, description: &D) -> Result<Vec<u8>, CheckpointError> {
+    let inconsistent = |what: String| Err(CheckpointError::Inconsistent(what));
+    for (name, value) in run.parameters.iter() {
+        if [FIRST, SECOND, BEST]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+        {
+            return inconsistent(format!("a parameter of the reserved name `{name}`"));
+        }
+        if !value.iter().all(|x| x.is_finite()) {
+            return Err(CheckpointError::NotFinite(name.to_owned()));
+        }
+    }
+    for (prefix, moments) in [FIRST, SECOND].into_iter().zip(run.optimiser.moments()) {
+        for ((name, _), moment) in run.parameters.iter().zip(moments) {
+            if !moment.iter().all(|x| x.is_finite()) {
+                return Err(CheckpointError::NotFinite(format!("{prefix}{name}")));
+            }
+        }
+    }
+    let means = run
+        .epochs
+        .iter()
+        .flat_map(|epoch| [&epoch.train, &epoch.test]);
+    for (name, value) in means.chain([&run.running]).flat_map(|means| &means.terms) {
+        if !value.is_finite() {
+            return inconsistent(format!("{value} as the mean of `{name}`"));
+        }
+    }
     let progress = Progress {
         description,
         epochs: run.epochs.clone(),
@@ -56,8 +88,10 @@ pub fn write<D: Serialize>(run: &Run<f32>, description: &D) -> Vec<u8> {
             arrays.add(format!("{BEST}{name}"), value.clone());
         }
     }
-    let text = serde_json::to_string(&progress).expect("names, numbers and lists");
-    checkpoint::write(&arrays, &text)
+    match serde_json::to_string(&progress) {
+        Ok(text) => Ok(checkpoint::write(&arrays, &text)),
+        Err(error) => inconsistent(error.to_string()),
+    }
 }
 
 /// Reads a checkpoint. `fresh` makes, from the description, the parameters that training began with and the optimiser.
@@ -69,8 +103,19 @@ pub fn read<D: DeserializeOwned>(
     fresh: impl FnOnce(&D) -> Result<(Parameters<f32>, Adam<f32>), CheckpointError>,
 ) -> Result<(Run<f32>, D), CheckpointError> {
     let text = checkpoint::description(bytes)?;
-    let progress: Progress<D> =
-        serde_json::from_str(&text).map_err(|_| CheckpointError::NoDescription)?;
+    let progress: Progress<D> = serde_json::from_str(&text)
+        .map_err(|error| CheckpointError::Inconsistent(format!("another description ({error})")))?;
+    let numbers = progress.epochs.iter().map(|epoch| epoch.number);
+    let last = progress.epochs.len();
+    if !numbers.eq(1..=last)
+        || progress
+            .best
+            .is_some_and(|(epoch, ..)| epoch == 0 || epoch > last)
+    {
+        return Err(CheckpointError::Inconsistent(
+            "epochs that are not numbered from 1".to_owned(),
+        ));
+    }
     let (parameters, optimiser) = fresh(&progress.description)?;
     let names: Vec<String> = parameters.iter().map(|(name, _)| name.to_owned()).collect();
 

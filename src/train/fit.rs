@@ -130,13 +130,14 @@ fn fit_awake<T: Scalar, M: Model<T>, S: Source<T>>(
     let steps = task.train.len().div_ceil(settings.batch);
     let mut tape = Tape::new();
     while run.epochs.len() < settings.epochs {
-        if run.exhausted(settings.patience) {
+        if run.is_exhausted(settings.patience) {
             return Ok(Outcome::StoppedEarly);
         }
         let number = run.epochs.len() + 1;
         let started = Instant::now();
         let mut order: Vec<usize> = (0..task.train.len()).collect();
         order.shuffle(&mut stream(settings.seed, "order", number as u64));
+        let mut stop = false;
         for batch in order.chunks(settings.batch).skip(run.step) {
             let so_far = (number - 1) * steps + run.step;
             take_step(task, run, &mut tape, (so_far, batch)).map_err(|loss| {
@@ -150,14 +151,16 @@ fn fit_awake<T: Scalar, M: Model<T>, S: Source<T>>(
                 steps,
                 metrics: &run.running,
             };
-            if on_event(event).is_break() && run.step < steps {
+            stop = on_event(event).is_break();
+            if stop && run.step < steps {
                 let epoch = measure(task, run, started)?;
                 return Ok(Outcome::Interrupted(Some(epoch)));
             }
         }
         let epoch = measure(task, run, started)?;
         run.close_epoch(epoch, settings.keep_best);
-        if on_event(Event::Epoch(run)).is_break() && number < settings.epochs {
+        stop |= on_event(Event::Epoch(run)).is_break();
+        if stop && number < settings.epochs {
             return Ok(Outcome::Interrupted(None));
         }
     }

@@ -12,13 +12,13 @@ pub struct Settings {
     pub epochs: usize,
     /// Data in a step.
     pub batch: usize,
-    /// Adam's learning rate.
+    /// Adam's learning rate, which [`fit`](super::fit()) sets before every step.
     pub rate: Schedule,
     /// Determines everything random: the order of the data, noise.
     pub seed: u64,
     /// Remember the parameters of the epoch with the lowest test loss.
     pub keep_best: bool,
-    /// Stop when the test loss has not fallen for so many epochs.
+    /// Stop when the test loss has not fallen for so many epochs, at least 1.
     pub patience: Option<usize>,
 }
 
@@ -66,7 +66,7 @@ pub struct Best<T: Scalar> {
 }
 
 impl<T: Scalar> Run<T> {
-    /// A training that has not begun, with an optimiser of its own choice.
+    /// A training that has not begun. The optimiser's β₁, β₂ and ε are its own, its rate comes from [`Settings::rate`].
     pub fn new(parameters: Parameters<T>, optimiser: Adam<T>) -> Self {
         Self {
             parameters,
@@ -99,8 +99,8 @@ impl<T: Scalar> Run<T> {
     }
 
     /// Has the test loss not fallen for so many epochs?
-    pub(super) fn exhausted(&self, patience: Option<usize>) -> bool {
+    pub fn is_exhausted(&self, patience: Option<usize>) -> bool {
         let best = self.best.as_ref().map_or(0, |best| best.epoch);
-        patience.is_some_and(|patience| self.epochs.len() >= best + patience)
+        patience.is_some_and(|patience| self.epochs.len().saturating_sub(best) >= patience)
     }
 }

@@ -188,6 +188,53 @@ fn a_finished_run_can_be_lengthened() {
 }
 
 #[test]
+fn a_run_that_is_killed_in_its_first_epoch_is_not_mistaken_for_an_earlier_one() {
+    let (data, out) = (small_data(), TempDir::new().unwrap());
+    let (expected, duration) = uninterrupted(data.path());
+    let other_seed = [&arguments(data.path(), out.path())[..], &["--seed", "7"]].concat();
+    assert!(elbo(&other_seed).status.success());
+    let checkpoint = out.path().join("checkpoint.safetensors");
+    let earlier = fs::read(&checkpoint).unwrap();
+    let child = start(&arguments(data.path(), out.path()));
+    while fs::read(&checkpoint).unwrap() == earlier {
+        sleep(duration.mul_f64(1e-4));
+    }
+    signal(&child, "-KILL");
+    child.wait_with_output().unwrap();
+    resume(out.path());
+    assert_same(out.path(), expected.path(), "the later run");
+}
+
+#[test]
+fn a_path_that_is_no_text_is_refused_before_the_work() {
+    use std::os::unix::ffi::OsStrExt;
+    let (data, out) = (small_data(), TempDir::new().unwrap());
+    let odd = data.path().join(std::ffi::OsStr::from_bytes(b"odd\xff"));
+    fs::create_dir(&odd).unwrap();
+    for entry in fs::read_dir(data.path()).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), odd.join(entry.file_name())).unwrap();
+        }
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_elbo"))
+        .args(["train", "--epochs", "1", "--hidden", "4", "--out"])
+        .arg(out.path())
+        .arg("--data")
+        .arg(&odd)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.lines().count() == 1,
+        "{said}"
+    );
+    assert!(
+        said.contains("UTF-8") && files(out.path()).is_empty(),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_cannot_be_taken_up_is_explained() {
     let (data, out) = (small_data(), TempDir::new().unwrap());
     let folder = out.path().to_str().unwrap();
@@ -244,6 +291,9 @@ fn training_stops_early_when_asked_to() {
         said.contains(&format!("those of epoch {}, the best", at + 1)),
         "{said}"
     );
+    let folder = out.path().to_str().unwrap();
+    let said = refused(&["train", "--resume", "--out", folder, "--epochs", "200"]);
+    assert!(said.contains("stopped early"), "{said}");
     // There is nothing to go on with.
     resume(out.path());
     let again = fs::read_to_string(out.path().join("metrics.csv")).unwrap();

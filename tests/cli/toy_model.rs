@@ -81,7 +81,7 @@ impl ModelCommand for Toy {
     fn build(
         &self,
         shape: &ImageShape,
-        training: &Training<'_>,
+        training: &Training,
         parameters: &mut Parameters<f32>,
         rng: &mut StdRng,
     ) -> ToyModel {

@@ -41,11 +41,11 @@ fn go_on(vae: &Vae, run: &mut Run<f32>, stop: Option<usize>) -> Outcome {
         settings: &settings,
     };
     let mut done = run.epochs.len() * 5 + run.step;
+    // Asked once, after a step, be it the last one of an epoch.
     fit(&task, run, |event| {
-        if let Event::Step { .. } = event {
-            done += 1;
-        }
-        match Some(done) == stop {
+        let is_step = matches!(event, Event::Step { .. });
+        done += usize::from(is_step);
+        match is_step && Some(done) == stop {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }
@@ -55,7 +55,7 @@ fn go_on(vae: &Vae, run: &mut Run<f32>, stop: Option<usize>) -> Outcome {
 
 /// As if the program had ended and been started again.
 fn reread(run: &Run<f32>) -> Run<f32> {
-    let bytes = train::write(run, &"a note");
+    let bytes = train::write(run, &"a note").unwrap();
     let read = train::read(&bytes, |note: &String| {
         assert_eq!(note, "a note");
         let (_, run) = fresh();
@@ -63,7 +63,7 @@ fn reread(run: &Run<f32>) -> Run<f32> {
     });
     let (again, _) = read.unwrap();
     assert_eq!(
-        train::write(&again, &"a note"),
+        train::write(&again, &"a note").unwrap(),
         bytes,
         "the same state, the same bytes"
     );
@@ -149,4 +149,23 @@ fn the_best_epoch_is_kept_and_patience_ends() {
     assert_eq!(run.best.as_ref().unwrap().epoch, best + 1);
     assert_eq!(run.result(), &kept[best]);
     assert_eq!(losses.len(), best + 1 + 4);
+}
+
+#[test]
+fn what_could_not_be_read_back_is_not_written() {
+    let (_, mut run) = fresh();
+    assert!(train::write(&run, &"a note").is_ok());
+    run.parameters.add("best.w", ndarray::arr1(&[1.0f32]));
+    let refused = train::write(&run, &"a note").unwrap_err().to_string();
+    assert!(refused.contains("reserved name `best.w`"), "{refused}");
+    let (_, mut run) = fresh();
+    run.running.terms = vec![("kl".to_owned(), f64::NAN)];
+    let refused = train::write(&run, &"a note").unwrap_err().to_string();
+    assert!(refused.contains("`kl`"), "{refused}");
+    let (_, mut run) = fresh();
+    let name = run.parameters.iter().next().unwrap().0.to_owned();
+    let broken = run.parameters.get(&name).unwrap().mapv(|_| f32::INFINITY);
+    run.parameters.set(&name, broken).unwrap();
+    let refused = train::write(&run, &"a note").unwrap_err().to_string();
+    assert!(refused.contains(&name), "{refused}");
 }

@@ -20,8 +20,8 @@ pub struct ImageData {
     #[serde(flatten)]
     data: Data,
 
-    /// What becomes of grey pixels: none (they stay grey), threshold (at one half), stochastic (drawn afresh each
-    /// epoch)
+    /// What becomes of grey pixels: none (they stay grey), threshold (at one half), stochastic (drawn anew whenever
+    /// an image is seen)
     #[arg(long, value_name = "HOW", default_value = "none")]
     pub binarise: Binarisation,
 }
@@ -65,7 +65,7 @@ impl ImageShape {
         let pixels = height.checked_mul(*width);
         ensure!(
             pixels.is_some_and(|pixels| (1..=MAX_WIDTH).contains(&pixels)),
-            "images may have {MAX_WIDTH} pixels, found {height}x{width}"
+            "images may have from 1 to {MAX_WIDTH} pixels, found {height}x{width}"
         );
         Ok(())
     }
@@ -74,6 +74,13 @@ impl ImageShape {
 impl DataCommand for ImageData {
     type Shape = ImageShape;
     type Source = Pixels;
+
+    fn absolute(self) -> Self {
+        Self {
+            data: self.data.absolute(),
+            ..self
+        }
+    }
 
     fn load(&self) -> Result<LoadedData<Self>> {
         let data = self.data.load()?;

@@ -54,7 +54,7 @@ pub trait ModelCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned
     fn build(
         &self,
         shape: &ShapeOf<Self>,
-        settings: &Training<'_>,
+        training: &Training,
         parameters: &mut Parameters<f32>,
         rng: &mut StdRng,
     ) -> Self::Model;
@@ -133,6 +133,11 @@ pub trait DataCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned 
     /// Where batches come from.
     type Source: Source<f32>;
 
+    /// The same options with paths that hold in every working folder.
+    fn absolute(self) -> Self {
+        self
+    }
+
     /// Reads or makes the data.
     ///
     /// # Errors
@@ -163,18 +168,18 @@ pub struct LoadedData<D: DataCommand> {
 /// The shape of a model's data.
 pub type ShapeOf<M> = <<M as ModelCommand>::Data as DataCommand>::Shape;
 
-/// What of the training a model's schedules must know.
+/// What of the training a model's schedules may depend on. Not the number of epochs, which can be raised later.
 #[derive(Clone, Copy, Debug)]
-pub struct Training<'a> {
-    /// How it is trained.
-    pub settings: &'a Settings,
+pub struct Training {
+    /// Data in a step.
+    pub batch: usize,
     /// Training data, of which an epoch takes each once.
     pub data: usize,
 }
 
-impl Training<'_> {
+impl Training {
     /// Steps in an epoch.
     pub fn steps(&self) -> usize {
-        self.data.div_ceil(self.settings.batch)
+        self.data.div_ceil(self.batch)
     }
 }

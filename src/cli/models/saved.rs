@@ -43,7 +43,7 @@ pub struct Configuration<M: ModelCommand> {
     /// Tells other data apart from these.
     pub data_checksum: u32,
     /// The command that repeats the run.
-    pub command: String,
+    pub command: Vec<String>,
     /// The files that belong to the same results.
     pub files: Vec<String>,
 }
@@ -80,9 +80,9 @@ pub fn header(bytes: &[u8]) -> Result<Header> {
 
 impl<M: ModelCommand> Configuration<M> {
     /// What of the training the model's schedules must know.
-    pub fn training(&self) -> Training<'_> {
+    pub fn training(&self) -> Training {
         Training {
-            settings: &self.settings,
+            batch: self.settings.batch,
             data: self.training_data,
         }
     }
@@ -95,7 +95,7 @@ impl<M: ModelCommand> Configuration<M> {
         (model, parameters)
     }
 
-    /// A damaged description shall not end in a panic or an endless allocation.
+    /// Refuses a damaged description, so that it ends neither in a panic nor in an endless allocation.
     ///
     /// # Errors
     /// If it is damaged.
@@ -103,6 +103,11 @@ impl<M: ModelCommand> Configuration<M> {
         ensure!(
             self.settings.batch > 0 && self.training_data > 0,
             "a batch and the training data must not be empty"
+        );
+        let rate = &self.settings.rate;
+        ensure!(
+            rate.is_sound() && rate.at(0) > 0.0 && self.settings.patience != Some(0),
+            "expected a positive learning rate and a positive patience"
         );
         self.options.check(&self.shape, &self.settings)?;
         let weights = self.options.weights(&self.shape).unwrap_or(usize::MAX);

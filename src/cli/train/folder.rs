@@ -54,10 +54,32 @@ impl<'a> Folder<'a> {
         run: &Run<f32>,
         configuration: &Configuration<M>,
     ) -> Result<()> {
-        let bytes = write_state(run, configuration);
+        let bytes = write_state(run, configuration)?;
         write_atomically(&self.path.join(CHECKPOINT), |file| {
             Ok(file.write_all(&bytes)?)
         })
+    }
+
+    /// Puts the state before the first step in the place of an earlier run's checkpoint, which is returned: a run that is
+    /// killed in its first epoch is not to be mistaken for the earlier one.
+    pub fn begin<M: ModelCommand>(
+        &self,
+        run: &Run<f32>,
+        configuration: &Configuration<M>,
+    ) -> Result<Option<Vec<u8>>> {
+        let earlier = fs::read(self.path.join(CHECKPOINT)).ok();
+        self.checkpoint(run, configuration)?;
+        Ok(earlier)
+    }
+
+    /// Nothing came of the run: the earlier one's checkpoint takes its place again.
+    pub fn undo(&self, earlier: Option<Vec<u8>>) -> Result<()> {
+        match earlier {
+            Some(bytes) => write_atomically(&self.path.join(CHECKPOINT), |file| {
+                Ok(file.write_all(&bytes)?)
+            }),
+            None => self.remove(CHECKPOINT),
+        }
     }
 
     /// The state to go on from.
@@ -66,12 +88,32 @@ impl<'a> Folder<'a> {
         let bytes = read(&path)?;
         let mut refused = None;
         let state = read_state(&bytes, |configuration: &Configuration<M>| {
-            if let Err(error) = configuration.check() {
+            let weights = configuration.options.weights(&configuration.shape);
+            let too_small = anyhow::anyhow!("the file is too small for the weights of the model");
+            let checked = configuration.check().and_then(|()| {
+                // The check above is of what can be counted at all.
+                match weights.is_some_and(|weights| weights <= bytes.len()) {
+                    true => Ok(()),
+                    false => Err(too_small),
+                }
+            });
+            if let Err(error) = checked {
                 refused = Some(error);
                 return Err(CheckpointError::NoDescription);
             }
             let (_, parameters) = configuration.fresh();
             Ok((parameters, super::optimiser(configuration)))
+        });
+        let state = state.and_then(|(run, configuration)| {
+            let steps = configuration.training().steps();
+            let taken = run.epochs.len() * steps + run.step;
+            match run.step < steps && run.optimiser.steps() == taken {
+                true => Ok((run, configuration)),
+                false => Err(CheckpointError::Inconsistent(format!(
+                    "{} steps of the optimiser, not {taken}",
+                    run.optimiser.steps()
+                ))),
+            }
         });
         match (state, refused) {
             (_, Some(error)) => Err(error.context("the checkpoint's description is damaged")),
@@ -104,27 +146,27 @@ impl<'a> Folder<'a> {
             .chain(names)
             .collect();
 
-        let mut files = vec![
-            self.prepare(FILE, &saved.bytes()?)?,
-            self.prepare("metrics.csv", csv(&table).as_bytes())?,
-        ];
+        let model = self.prepare(FILE, &saved.bytes()?)?;
+        let mut files = vec![self.prepare("metrics.csv", csv(&table).as_bytes())?];
         for (name, figure) in &figures {
             files.push(self.prepare(name, figure.content.bytes())?);
         }
         let report = Report {
             title: format!("{} on {}", M::TITLE, data.name),
             summary: summary(configuration, run.parameters.count(), data),
-            command: configuration.command.clone(),
+            command: configuration.command.join(" "),
             figures: figures.into_iter().map(|(_, figure)| figure).collect(),
             results: results::<M>(run, epochs),
-            configuration: rows(configuration, run),
+            configuration: rows(configuration, run, epochs),
             epochs: table,
         };
         let report = self.prepare(REPORT, report.to_html().as_bytes())?;
         let stale = self.stale(&saved.configuration.files);
+        // The model's file, which lists the others, comes last but one: whoever is killed on the way finds the old list.
         self.remove(REPORT)?;
-        files.into_iter().try_for_each(Prepared::publish)?;
         stale.iter().try_for_each(|name| self.remove(name))?;
+        files.into_iter().try_for_each(Prepared::publish)?;
+        model.publish()?;
         report.publish()
     }
 
@@ -188,7 +230,7 @@ impl Progress {
     fn stopped_early(&self) -> bool {
         let best = self.best.map_or(0, |(epoch, ..)| epoch);
         let patience = self.description.settings.patience;
-        patience.is_some_and(|patience| self.epochs.len() >= best + patience)
+        patience.is_some_and(|patience| self.epochs.len().saturating_sub(best) >= patience)
     }
 }
 
@@ -207,6 +249,7 @@ fn progress(bytes: &[u8]) -> Result<Progress> {
 fn rows<M: ModelCommand>(
     configuration: &Configuration<M>,
     run: &Run<f32>,
+    epochs: &[EpochMetrics],
 ) -> Vec<(String, String)> {
     let settings = &configuration.settings;
     let row = |name: &str, value: String| (name.to_owned(), value);
@@ -220,7 +263,7 @@ fn rows<M: ModelCommand>(
     rows.extend(configuration.options.rows(&configuration.shape));
     rows.extend([
         row("batch", settings.batch.to_string()),
-        row("epochs", settings.epochs.to_string()),
+        row("epochs", trained_for(settings.epochs, run, epochs)),
         row("learning rate", format!("{} (Adam)", settings.rate.at(0))),
         row("seed", settings.seed.to_string()),
     ]);
@@ -228,6 +271,19 @@ fn rows<M: ModelCommand>(
         rows.push(row("weights", format!("of epoch {}, the best", best.epoch)));
     }
     rows
+}
+
+/// How many epochs, and how far into the next the training came.
+fn trained_for(planned: usize, run: &Run<f32>, epochs: &[EpochMetrics]) -> String {
+    match epochs.get(run.epochs.len()) {
+        Some(partial) => format!(
+            "{} of {planned}, and {} steps of the next, which are the last row of the table",
+            run.epochs.len(),
+            partial.steps
+        ),
+        None if run.epochs.len() < planned => format!("{} of {planned}", run.epochs.len()),
+        None => planned.to_string(),
+    }
 }
 
 fn table<M: ModelCommand>(epochs: &[EpochMetrics]) -> Table {

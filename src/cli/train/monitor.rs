@@ -26,8 +26,7 @@ pub struct Monitor<M> {
 
 impl<M: ModelCommand> Monitor<M> {
     /// For a run that is about to begin or to go on.
-    pub fn new(training: Training<'_>, run: &Run<f32>) -> Result<Self> {
-        let epochs = training.settings.epochs;
+    pub fn new(training: Training, epochs: usize, run: &Run<f32>) -> Result<Self> {
         let steps = training.steps();
         let done = run.epochs.len().saturating_mul(steps) + run.step;
         let progress = Progress::new(steps.saturating_mul(epochs).saturating_sub(done) as u64);
@@ -75,7 +74,7 @@ impl<M: ModelCommand> Monitor<M> {
                     self.left(epoch.number)
                 );
                 if let Err(error) = self.progress.line(&line) {
-                    // Nobody listens any more: the state is safe, and the run can be taken up again.
+                    // Nobody listens any more: the run ends here, and can be taken up again.
                     self.failure = Some(error);
                 }
                 let saved = checkpoint(run);
@@ -108,13 +107,11 @@ impl<M: ModelCommand> Monitor<M> {
         format!("  {} left", spoken(left))
     }
 
-    /// Takes the bar away, and says whether the last epoch still needs a checkpoint.
-    ///
-    /// # Errors
-    /// If the standard output could not be written to.
-    pub fn finish(self) -> Result<bool> {
+    /// Takes the bar away, and says whether the last epoch still needs a checkpoint, and why the standard output could not be
+    /// written to, if it could not.
+    pub fn finish(self) -> (bool, Option<anyhow::Error>) {
         self.progress.finish();
-        self.failure.map_or(Ok(self.unsaved), Err)
+        (self.unsaved, self.failure)
     }
 }
 

@@ -98,7 +98,7 @@ fn widths(text: &str) -> Result<Widths> {
     Ok(Widths(widths))
 }
 
-/// Beyond these, the square of σ or of its inverse comes near the end of f32, and training cannot but diverge.
+/// Beyond these, the square of σ or of its inverse comes near the end of f32, and training diverges.
 fn deviation(text: &str) -> Result<f64> {
     let sigma = positive_real(text)?;
     ensure!(
@@ -218,7 +218,7 @@ impl ModelCommand for VaeCommand {
     fn build(
         &self,
         shape: &ImageShape,
-        training: &Training<'_>,
+        training: &Training,
         parameters: &mut Parameters<f32>,
         rng: &mut StdRng,
     ) -> Vae {
