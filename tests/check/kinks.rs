@@ -1,5 +1,6 @@
 //! Kinks are found and moved away from, and nothing else is.
 
+use elbo::autodiff::Var;
 use elbo::autodiff::check::{Check, Reason};
 use ndarray::{ArrayD, IxDyn, arr1};
 
@@ -78,4 +79,71 @@ fn what_repeats_as_often_as_the_steps_is_not_flat() {
         let failure = caught(&x(), |v| mutated(sin(v[0] * often), |g| g * 0.0));
         assert!(differs(&failure), "{failure}");
     }
+}
+
+/// A function with a continuous slope, given by its value and its derivative.
+fn function<'t>(x: Var<'t, f64>, value: fn(f64) -> f64, slope: fn(f64) -> f64) -> Var<'t, f64> {
+    let y = x.value().mapv(value).into_shared();
+    x.tape().record("function", &[x], y, move |p| {
+        let slope = p.input(0).value().mapv(slope);
+        p.give(0, || p.cotangent * p.cotangent.tape().constant(slope));
+    })
+}
+
+#[test]
+fn corners_with_a_continuous_slope_pass_and_wrong_slopes_there_do_not() {
+    let elu = |x: f64| if x > 0.0 { x } else { x.exp_m1() };
+    let elu_slope = |x: f64| if x > 0.0 { 1.0 } else { x.exp() };
+    let huber = |x: f64| if x < 1.0 { x * x / 2.0 } else { x - 0.5 };
+    let huber_slope = |x: f64| x.min(1.0);
+    let bent = |x: f64| (x - 1.0).max(0.0).powi(2) + x;
+    let bent_slope = |x: f64| 2.0 * (x - 1.0).max(0.0) + 1.0;
+    let cases: [(fn(f64) -> f64, fn(f64) -> f64, f64); 3] = [
+        (elu, elu_slope, 0.0),
+        (huber, huber_slope, 1.0),
+        (bent, bent_slope, 1.0),
+    ];
+    for (value, slope, x) in cases {
+        let x = || [arr1(&[x]).into_dyn()];
+        let check = Check::new("corner").at_this_point();
+        check.run(&x(), |v| function(v[0], value, slope)).unwrap();
+        let failure = caught(&x(), |v| {
+            mutated(function(v[0], value, slope), |g| g * (1.0 + 1e-6))
+        });
+        assert!(differs(&failure), "{failure}");
+    }
+}
+
+#[test]
+fn a_point_that_may_not_be_moved_is_reported_as_a_kink() {
+    let x = || [arr1(&[1.0, 0.0]).into_dyn()];
+    let failure = Check::new("relu")
+        .at_this_point()
+        .run(&x(), |v| v[0].relu())
+        .unwrap_err();
+    let kink = Reason::Kink {
+        input: 0,
+        input_index: vec![1],
+    };
+    assert_eq!(failure.reason, kink);
+    let report = Check::new("relu").run(&x(), |v| v[0].relu()).unwrap();
+    assert!(report.point[0][1] != 0.0);
+    assert_eq!(report.point[0][0], 1.0);
+}
+
+#[test]
+fn a_whole_gradient_for_each_tied_entry_is_refused_at_its_point() {
+    let failure = Check::new("mutant")
+        .at_this_point()
+        .run(&[arr1(&[0.5, 0.5]).into_dyn()], |v| {
+            let y = v[0].value().fold(f64::MIN, |most, &x| most.max(x));
+            let value = ArrayD::from_elem(IxDyn(&[1]), y).into_shared();
+            v[0].tape().record("mutant", &[v[0]], value, |p| {
+                let most = p.output.value()[0];
+                let ties = p.input(0).value().mapv(|x| f64::from(x == most));
+                p.give(0, || p.cotangent * p.cotangent.tape().constant(ties));
+            })
+        })
+        .unwrap_err();
+    assert!(matches!(failure.reason, Reason::Kink { .. }), "{failure}");
 }

@@ -119,3 +119,52 @@ fn sure_outcomes_pass() {
         check.run_second_order(&inputs, net).unwrap();
     }
 }
+
+#[test]
+fn fast_ripples_do_not_look_flat_to_a_step_that_happens_to_agree() {
+    // x + (0.1/w) sin wx has slopes from 0.9 to 1.1.
+    fn ripples<'t>(x: Var<'t, f64>, w: f64) -> Var<'t, f64> {
+        x + sin(x * w) * (0.1 / w)
+    }
+    let first = (9161.005264500758, -2.958928974592051);
+    let mut rng = rng(3);
+    let others = (0..400).map(|k| {
+        let w = 10f64.powf(1.0 + f64::from(k) / 50.0);
+        (w, rng.random_range(-3.0..3.0))
+    });
+    for (w, x) in std::iter::once(first).chain(others) {
+        let right = 1.0 + 0.1 * (w * x).cos();
+        let x = || [arr1(&[x]).into_dyn()];
+        let check = Check::new("ripples");
+        check.run(&x(), |v| ripples(v[0], w)).unwrap();
+        // A gradient of 1 is wrong wherever the slope is not 1.
+        if (right - 1.0).abs() > 1e-3 {
+            let wrong = check.run(&x(), |v| mutated(ripples(v[0], w), move |g| g / right));
+            assert!(differs(&wrong.unwrap_err()), "w = {w}");
+        }
+    }
+}
+
+#[test]
+fn large_values_that_are_finite_pass() {
+    for x in [350.0, 500.0, 700.0] {
+        let x = || [arr1(&[x]).into_dyn()];
+        Check::new("exp").run(&x(), |v| v[0].exp()).unwrap();
+        let failure = caught(&x(), |v| mutated(v[0].exp(), |g| g * 1.0005));
+        assert!(differs(&failure), "{failure}");
+    }
+}
+
+#[test]
+fn no_step_is_wider_than_allowed() {
+    let farthest = std::cell::Cell::new(0.0f64);
+    let report = Check::new("tanh")
+        .largest_step(1e-3)
+        .run(&[arr1(&[2.0]).into_dyn()], |v| {
+            let x = v[0].value()[0];
+            farthest.set(farthest.get().max((x - 2.0).abs()));
+            v[0].tanh()
+        });
+    report.unwrap();
+    assert!(0.0 < farthest.get() && farthest.get() <= 1e-3);
+}

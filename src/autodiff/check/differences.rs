@@ -9,8 +9,13 @@
 //! hf'' + c₃h³ + …; T(h) = S(h) - 2S(h/2) cancels f'' and (T(h) - 8T(h/2))/7 also c₃. Where f is smooth this is of
 //! order h⁵, at a kink it is the jump: it is the second part of the error estimate. Rounding is the third.
 //!
+//! Where the slope is continuous and has a corner, D(h) = f' + ch: then D(h/2) - D(h/4) is half of D(h) - D(h/2), and
+//! not a quarter, and is the estimate.
+//!
 //! Each output has its own best step, the one with the least estimate: what is steep in one output must not decide
-//! for another.
+//! for another. An estimate from one step can be wrong by chance: what oscillates faster than the step looks slow to
+//! it. So the slopes are compared with a difference along a random direction, at all steps; if they disagree, every
+//! step is tried for every entry, and one that smaller steps contradict is off by at least as much.
 
 use ndarray::ArrayD;
 
@@ -85,6 +90,15 @@ fn steps(x: f64) -> Vec<f64> {
 /// Only steps up to this may be the last.
 const WIDEST_TO_END_WITH: f64 = 1.0 / 64.0;
 
+/// Which steps to try.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Search {
+    /// None is larger.
+    pub(super) largest_step: f64,
+    /// All of them, instead of ending with the first that is good enough.
+    pub(super) every_step: bool,
+}
+
 /// f at x + h and x - h, at x + h/2 and x - h/2, and at half of that again.
 type Levels = [(ArrayD<f64>, ArrayD<f64>); 3];
 
@@ -95,10 +109,12 @@ pub(super) fn column(
     inputs: &mut [ArrayD<f64>],
     (center, magnitudes): (&ArrayD<f64>, &[f64]),
     (input, entry): (usize, usize),
+    search: Search,
 ) -> Option<Column> {
     let x = entry_of(&inputs[input], entry);
     let mut best: Vec<Option<Entry>> = vec![None; center.len()];
-    for h in steps(x) {
+    let mut tried: Vec<Vec<Entry>> = Vec::new();
+    for h in steps(x).into_iter().filter(|&h| h <= search.largest_step) {
         let mut at = |offset: f64| {
             set_entry(&mut inputs[input], entry, x + offset);
             let y = f(inputs);
@@ -107,10 +123,8 @@ pub(super) fn column(
         };
         let levels = [h, h / 2.0, h / 4.0].map(|h| (at(h), at(-h)));
         let mut settled = true;
-        for (best, found) in best
-            .iter_mut()
-            .zip(extrapolate(&levels, center, magnitudes, h))
-        {
+        let all_found = extrapolate(&levels, center, magnitudes, h);
+        for (best, &found) in best.iter_mut().zip(&all_found) {
             let finite = found.slope.is_finite() && found.error().is_finite();
             let better = best.is_none_or(|best| found.error() < best.error());
             if finite && better {
@@ -119,12 +133,72 @@ pub(super) fn column(
             settled &= finite && found.settled() || best.is_some_and(Entry::settled);
         }
         // A step far wider than 1 may find agreement by chance: what oscillates faster looks slow to it.
-        if settled && h <= WIDEST_TO_END_WITH {
+        if settled && h <= WIDEST_TO_END_WITH && !search.every_step {
             break;
         }
+        tried.push(all_found);
+    }
+    if search.every_step {
+        best = (0..center.len())
+            .map(|output| least_contradicted(&tried, output))
+            .collect();
     }
     let entries: Option<Vec<Entry>> = best.into_iter().collect();
     Some(Column { entries: entries? })
+}
+
+/// The entry with the least error, where an error is at least as large as what smaller steps say against it.
+fn least_contradicted(tried: &[Vec<Entry>], output: usize) -> Option<Entry> {
+    let entries: Vec<Entry> = (tried.iter().map(|found| found[output]))
+        .filter(|found| found.slope.is_finite() && found.error().is_finite())
+        .collect();
+    let contradicted = |(k, entry): (usize, &Entry)| {
+        let smaller = entries[k + 1..].iter();
+        let against = smaller.map(|other| (entry.slope - other.slope).abs() - other.error());
+        Entry {
+            truncation: against.fold(entry.truncation, f64::max),
+            ..*entry
+        }
+    };
+    (entries.iter().enumerate().map(contradicted)).min_by(|a, b| a.error().total_cmp(&b.error()))
+}
+
+/// Do the slopes agree with differences along `direction`, at all steps?
+pub(super) fn agree_along(
+    f: &Values<'_>,
+    inputs: &[ArrayD<f64>],
+    (center, magnitudes): (&ArrayD<f64>, &[f64]),
+    direction: &[ArrayD<f64>],
+    (columns, search): (&[Vec<Column>], Search),
+) -> bool {
+    let coordinates: Vec<(f64, f64, &Column)> = (inputs.iter().zip(direction).zip(columns))
+        .flat_map(|((x, v), columns)| (x.iter().zip(v).zip(columns)).map(|((&x, &v), c)| (x, v, c)))
+        .collect();
+    let at = |offset: f64| {
+        let moved: Vec<ArrayD<f64>> = (inputs.iter().zip(direction))
+            .map(|(x, v)| x + v * offset)
+            .collect();
+        f(&moved)
+    };
+    steps(0.0)
+        .into_iter()
+        .filter(|&h| h <= search.largest_step.min(WIDEST_TO_END_WITH))
+        .all(|h| {
+            let levels = [h, h / 2.0, h / 4.0].map(|h| (at(h), at(-h)));
+            let along = extrapolate(&levels, center, magnitudes, h);
+            (along.iter().enumerate()).all(|(output, along)| {
+                let (mut slope, mut unknown) = (0.0, along.error());
+                for (x, v, column) in &coordinates {
+                    let entry = column.entries[output];
+                    slope += v * entry.slope;
+                    // Along a direction, x ± h is rounded.
+                    let moved = 16.0 * f64::EPSILON * (x.abs() / h + v.abs());
+                    unknown += (v * entry.error()).abs() + entry.slope.abs() * moved;
+                }
+                // What is not finite there says nothing.
+                !along.slope.is_finite() || !((along.slope - slope).abs() > unknown)
+            })
+        })
 }
 
 /// The slope of every output, from the values at three distances.
@@ -149,6 +223,10 @@ fn extrapolate_one(pairs: [(f64, f64); 3], center: f64, magnitude: f64, h: f64) 
     let coarse = (4.0 * second - first) / 3.0;
     let fine = (4.0 * third - second) / 3.0;
     let slope = (16.0 * fine - coarse) / 15.0;
+    let corner = match (first - second).abs() < 3.0 * (second - third).abs() {
+        true => (second - third).abs(),
+        false => 0.0,
+    };
 
     let [first, second, third]: [f64; 3] = each(|up, center, down| (up - center) - (center - down));
     let jump = ((first - 2.0 * second) - 8.0 * (second - 2.0 * third)) / 7.0;
@@ -158,7 +236,7 @@ fn extrapolate_one(pairs: [(f64, f64); 3], center: f64, magnitude: f64, h: f64) 
     });
     Entry {
         slope,
-        truncation: (slope - fine).abs() + jump.abs(),
+        truncation: ((slope - fine).abs() + jump.abs()).max(corner),
         rounding: 16.0 * f64::EPSILON * magnitude / h,
     }
 }

@@ -12,6 +12,8 @@
 //!   usual choice, cannot see that the backward of a softmax is 0.
 //! - **Kinks are found** (the slopes to the left and to the right disagree at every step) and the
 //!   point is moved, instead of a tolerance being loosened. A function that changes within 10⁻¹⁰ counts as a jump.
+//! - **A second road to the finite differences**: their product with a random direction must agree with the difference
+//!   along it at all steps, or else all steps are tried for each entry and the smaller ones must not contradict.
 //! - **Nothing to see is not a pass**: neither an empty Jacobian, nor a slope that drowns in the rounding of a
 //!   large value.
 //! - A second call must give the same bits; the backward pass must be linear in its cotangent;
@@ -33,7 +35,7 @@ use ndarray::{ArrayD, IxDyn};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use self::differences::{Column, column, entry_of, set_entry};
+use self::differences::{Column, Search, agree_along, column, entry_of, set_entry};
 use super::{Tape, Value, Var};
 
 /// The part of the largest entry in its row or its column that an entry may differ by, beyond the error estimate.
@@ -50,6 +52,8 @@ const ATTEMPTS: usize = 20;
 pub struct Check {
     slug: String,
     seed: u64,
+    largest_step: f64,
+    may_move: bool,
 }
 
 /// What a successful check looked at.
@@ -61,6 +65,8 @@ pub struct Report {
     pub worst: f64,
     /// How often the point was moved away from a kink.
     pub moved: usize,
+    /// The inputs at which the gradient was compared: the given ones, unless the point was moved.
+    pub point: Vec<ArrayD<f64>>,
 }
 
 /// Why a check failed: one line that names the slug and the worst entry.
@@ -126,6 +132,13 @@ pub enum Reason {
     SurrogateValue,
     /// A value or a gradient is NaN or infinite.
     NotFinite(&'static str),
+    /// The slopes on the two sides of this point differ, and it may not be moved.
+    Kink {
+        /// Which input.
+        input: usize,
+        /// The entry of that input.
+        input_index: Vec<usize>,
+    },
     /// Finite differences do not settle, at this point or near it.
     Unreliable {
         /// Which input.
@@ -198,6 +211,10 @@ impl fmt::Display for Failure {
                 write!(f, "the function and its declared surrogate differ in value")
             }
             Reason::NotFinite(what) => write!(f, "the {what} is not finite"),
+            Reason::Kink { input, input_index } => write!(
+                f,
+                "the point lies on a kink: the slopes to the left and to the right of x{input}{input_index:?} differ"
+            ),
             Reason::Unreliable { input, input_index } => write!(
                 f,
                 "finite differences in x{input}{input_index:?} do not settle, even after the point was moved \
@@ -274,12 +291,38 @@ impl Check {
         Self {
             slug: slug.to_owned(),
             seed: 1,
+            largest_step: f64::INFINITY,
+            may_move: true,
         }
     }
 
     /// Another seed for the random cotangents and for moving away from kinks.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
+    }
+
+    /// No finite difference takes a step wider than this in any coordinate, by default any width: for a function
+    /// that is not defined, or another one, further away from the point.
+    ///
+    /// # Panics
+    /// If the step is not positive.
+    pub fn largest_step(self, largest_step: f64) -> Self {
+        assert!(
+            largest_step > 0.0,
+            "largest_step: expected a positive number, found {largest_step}"
+        );
+        Self {
+            largest_step,
+            ..self
+        }
+    }
+
+    /// Fails with [`Reason::Kink`] where the point lies on a kink, instead of moving it.
+    pub fn at_this_point(self) -> Self {
+        Self {
+            may_move: false,
+            ..self
+        }
     }
 
     /// Compares the whole Jacobian of `f` at `inputs` with finite differences.
@@ -400,6 +443,11 @@ impl Check {
             match attempt(&point, &mut rng) {
                 Ok(report) => return Ok(Report { moved, ..report }),
                 Err(Outcome::Fails(reason)) => return Err(self.failure(reason)),
+                Err(Outcome::Kinks(kinks)) if !self.may_move => {
+                    let (input, entry) = kinks[0];
+                    let input_index = index_of(point[input].shape(), entry);
+                    return Err(self.failure(Reason::Kink { input, input_index }));
+                }
                 Err(Outcome::Kinks(kinks)) if moved < ATTEMPTS => {
                     for (input, entry) in kinks {
                         let x = entry_of(&point[input], entry);
@@ -440,12 +488,36 @@ impl Check {
             .map(|output| Way::to(output, f, inputs))
             .collect();
         let magnitudes: Vec<f64> = ways.iter().map(|way| way.magnitude).collect();
-        let columns = columns(inputs, value, (&center, &magnitudes))?;
+        let columns = self.columns(inputs, value, (&center, &magnitudes))?;
         let report = every_entry(inputs, &center, &jacobian, &columns)?;
         nothing_drowns(&ways, &center, &columns)?;
         linear_in_the_cotangent(f, inputs, &center, (&jacobian, &columns), rng)?;
         indifferent_to_layout(f, inputs, &center, rng)?;
         Ok(report)
+    }
+
+    /// The Jacobian by finite differences, where a second road agrees.
+    fn columns(
+        &self,
+        inputs: &[ArrayD<f64>],
+        value: &Values<'_>,
+        outputs: (&ArrayD<f64>, &[f64]),
+    ) -> Result<Vec<Vec<Column>>, Outcome> {
+        let mut search = Search {
+            largest_step: self.largest_step,
+            every_step: false,
+        };
+        let found = columns(inputs, value, outputs, search)?;
+        // Its own stream: the cotangents do not depend on it.
+        let mut rng = StdRng::seed_from_u64(self.seed ^ 0xd12e);
+        let direction: Vec<ArrayD<f64>> = (inputs.iter())
+            .map(|x| signed(&mut rng, &x.raw_dim()) / 1.5)
+            .collect();
+        if agree_along(value, inputs, outputs, &direction, (&found, search)) {
+            return Ok(found);
+        }
+        search.every_step = true;
+        columns(inputs, value, outputs, search)
     }
 
     fn orders_agree(
@@ -543,13 +615,17 @@ fn columns(
     inputs: &[ArrayD<f64>],
     value: &Values<'_>,
     (center, magnitudes): (&ArrayD<f64>, &[f64]),
+    search: Search,
 ) -> Result<Vec<Vec<Column>>, Outcome> {
     let mut point = inputs.to_vec();
     let mut kinks = Vec::new();
     let mut columns = Vec::with_capacity(inputs.len());
     for (input, x) in inputs.iter().enumerate() {
         let own: Option<Vec<Column>> = (0..x.len())
-            .map(|entry| column(value, &mut point, (center, magnitudes), (input, entry)))
+            .map(|entry| {
+                let outputs = (center, magnitudes);
+                column(value, &mut point, outputs, (input, entry), search)
+            })
             .collect();
         let own = own.ok_or(Reason::NotFinite("value near the point"))?;
         let scales = Scales::of(&own, center.len());
@@ -607,6 +683,7 @@ fn every_entry(
         entries: 0,
         worst: 0.0,
         moved: 0,
+        point: inputs.to_vec(),
     };
     let mut worst: Option<Reason> = None;
     for (input, (rows, columns)) in jacobian.iter().zip(columns).enumerate() {
@@ -660,7 +737,7 @@ impl Way {
             .filter(|var| var.is_active())
             .collect();
         let gradients = tape.pull_back(y, one, &all);
-        let (mut squares, mut largest) = (0.0, 0.0f64);
+        let (mut magnitude, mut largest) = (0.0f64, 0.0f64);
         for var in all {
             let least = if AROUND_ONE.contains(&var.name()) {
                 1.0
@@ -670,7 +747,8 @@ impl Way {
             for (value, cotangent) in var.value().iter().zip(&gradients.wrt(var)) {
                 // An infinite value whose cotangent is 0 was not used.
                 if *cotangent != 0.0 {
-                    squares += (value.abs().max(least) * cotangent).powi(2);
+                    // The squares of large values overflow.
+                    magnitude = magnitude.hypot(value.abs().max(least) * cotangent);
                     if var.id < y.id {
                         largest = largest.max(cotangent.abs());
                     }
@@ -678,7 +756,7 @@ impl Way {
             }
         }
         Self {
-            magnitude: squares.sqrt(),
+            magnitude,
             cotangent: largest,
         }
     }
