@@ -77,14 +77,15 @@ def decode_with_numpy(model, samples, architecture):
 
 
 def bernoulli(architecture):
-    return architecture["likelihood"]["kind"] == "bernoulli"
+    return architecture["likelihood"] == "bernoulli"
 
 
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     model, samples = sys.argv[1:]
-    architecture = description(model)["architecture"]
+    written = description(model)
+    architecture = written["options"] | {"dimensions": written["shape"]["height"] * written["shape"]["width"]}
     try:
         name, theirs, ours = decode_with_torch(model, samples, architecture)
     except ModuleNotFoundError as missing:

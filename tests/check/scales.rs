@@ -140,7 +140,9 @@ fn fast_ripples_do_not_look_flat_to_a_step_that_happens_to_agree() {
         // A gradient of 1 is wrong wherever the slope is not 1.
         if (right - 1.0).abs() > 1e-3 {
             let wrong = check.run(&x(), |v| mutated(ripples(v[0], w), move |g| g / right));
-            assert!(differs(&wrong.unwrap_err()), "w = {w}");
+            let failure = wrong.unwrap_err();
+            // Beyond a million the ripples are near the end of what f64 resolves: they may be refused as a kink.
+            assert!(differs(&failure) || w > 1e6, "w = {w}: {failure}");
         }
     }
 }
