@@ -98,7 +98,8 @@ fn corners_with_a_continuous_slope_pass_and_wrong_slopes_there_do_not() {
     let huber_slope = |x: f64| x.min(1.0);
     let bent = |x: f64| (x - 1.0).max(0.0).powi(2) + x;
     let bent_slope = |x: f64| 2.0 * (x - 1.0).max(0.0) + 1.0;
-    let cases: [(fn(f64) -> f64, fn(f64) -> f64, f64); 3] = [
+    type Case = (fn(f64) -> f64, fn(f64) -> f64, f64);
+    let cases: [Case; 3] = [
         (elu, elu_slope, 0.0),
         (huber, huber_slope, 1.0),
         (bent, bent_slope, 1.0),

@@ -196,7 +196,8 @@ pub(super) fn agree_along(
                     unknown += (v * entry.error()).abs() + entry.slope.abs() * moved;
                 }
                 // What is not finite there says nothing.
-                !along.slope.is_finite() || !((along.slope - slope).abs() > unknown)
+                let difference = (along.slope - slope).abs();
+                !along.slope.is_finite() || unknown.is_nan() || difference <= unknown
             })
         })
 }
