@@ -12,9 +12,10 @@ use super::picture::Tiles;
 /// Which images.
 #[derive(Args, Debug, Clone, Serialize, Deserialize)]
 pub struct Data {
-    /// Images to learn from: a folder with the four IDX files of MNIST, Fashion-MNIST or EMNIST, gzipped or not
+    /// Images: a folder with the four IDX files of MNIST, Fashion-MNIST or EMNIST, gzipped or not
     /// (torchvision's folder will do); a NumPy file (.npy or .npz); or a folder of PNGs, with a sub-folder for each class
-    /// if they have labels. Without it, the embedded 10,000 training and 2,000 test digits of MNIST
+    /// if they have labels. Without it, those that the model was trained on; for a new model, the embedded
+    /// 10,000 training and 2,000 test digits of MNIST
     #[arg(long = "data", value_name = "PATH")]
     path: Option<PathBuf>,
 

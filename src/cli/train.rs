@@ -124,10 +124,10 @@ pub fn start<M: ModelCommand>(matches: &ArgMatches) -> Result<ExitCode> {
             common.out.display()
         ))?;
     }
-    let (_, parameters) = configuration.fresh();
+    let (model, parameters) = configuration.fresh();
     let run = Run::new(parameters, optimiser(&configuration));
     let earlier = folder.begin(&run, &configuration)?;
-    match train(configuration, run, data, &folder) {
+    match train((configuration, model), run, data, &folder) {
         Err(error) if error.is::<TrainError>() => {
             // What diverged in its first epoch leaves nothing to go on with; a later checkpoint is left.
             if folder.unfinished() == Some(0) {
@@ -145,7 +145,7 @@ pub fn start<M: ModelCommand>(matches: &ArgMatches) -> Result<ExitCode> {
 /// Goes on with the run in a folder.
 pub fn resume<M: ModelCommand>(out: &Path, epochs: Option<usize>) -> Result<ExitCode> {
     let folder = Folder::new(out);
-    let (run, mut configuration) = folder.read::<M>()?;
+    let (model, run, mut configuration) = folder.read::<M>()?;
     if let Some(epochs) = epochs {
         let begun = run.epochs.len() + usize::from(run.step > 0);
         ensure!(
@@ -154,7 +154,7 @@ pub fn resume<M: ModelCommand>(out: &Path, epochs: Option<usize>) -> Result<Exit
         );
         let settings = &mut configuration.settings;
         ensure!(
-            !run.is_exhausted(settings.patience),
+            !run.is_exhausted(settings),
             "the run has stopped early, as `--patience` asked for: more epochs would not be trained"
         );
         settings.epochs = epochs;
@@ -171,7 +171,7 @@ pub fn resume<M: ModelCommand>(out: &Path, epochs: Option<usize>) -> Result<Exit
         data.name
     );
     Created::folder(out)?.keep();
-    train(configuration, run, data, &folder)
+    train((configuration, model), run, data, &folder)
 }
 
 /// What the words behind `elbo train` ask for, if it is to resume: the folder and the number of epochs.
@@ -225,12 +225,11 @@ fn typed<M: ModelCommand>(matches: &ArgMatches) -> Vec<String> {
 
 /// Trains from the state `run` on, with a checkpoint after every epoch, and leaves the results.
 fn train<M: ModelCommand>(
-    configuration: Configuration<M>,
+    (configuration, model): (Configuration<M>, M::Model),
     mut run: Run<f32>,
     data: LoadedData<M::Data>,
     folder: &Folder<'_>,
 ) -> Result<ExitCode> {
-    let (model, _) = configuration.fresh();
     say(&introduction(&configuration, &run, &data))?;
     let interrupt = Interrupt::listen()?;
     let planned = configuration.settings.epochs;
@@ -264,7 +263,7 @@ fn train<M: ModelCommand>(
         true => folder.checkpoint(&run, &configuration),
         false => Ok(()),
     };
-    folder.leave(&configuration, &run, &epochs, &data)?;
+    folder.leave((&configuration, model), &run, &epochs, &data)?;
     saved?;
     if let Some(error) = silenced {
         return Err(error);
@@ -349,9 +348,4 @@ fn ending<M: ModelCommand>(
         }
     };
     format!("\n{what}{kept} Open {} in a browser.", report.display())
-}
-
-/// Reads a file that must be there.
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }

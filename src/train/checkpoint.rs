@@ -34,22 +34,12 @@ struct Progress<D> {
 /// if a parameter's name begins with `adam.first.`, `adam.second.` or `best.`.
 pub fn write<D: Serialize>(run: &Run<f32>, description: &D) -> Result<Vec<u8>, CheckpointError> {
     let inconsistent = |what: String| Err(CheckpointError::Inconsistent(what));
-    for (name, value) in run.parameters.iter() {
+    for (name, _) in run.parameters.iter() {
         if [FIRST, SECOND, BEST]
             .iter()
             .any(|prefix| name.starts_with(prefix))
         {
             return inconsistent(format!("a parameter of the reserved name `{name}`"));
-        }
-        if !value.iter().all(|x| x.is_finite()) {
-            return Err(CheckpointError::NotFinite(name.to_owned()));
-        }
-    }
-    for (prefix, moments) in [FIRST, SECOND].into_iter().zip(run.optimiser.moments()) {
-        for ((name, _), moment) in run.parameters.iter().zip(moments) {
-            if !moment.iter().all(|x| x.is_finite()) {
-                return Err(CheckpointError::NotFinite(format!("{prefix}{name}")));
-            }
         }
     }
     let means = run
@@ -87,6 +77,10 @@ pub fn write<D: Serialize>(run: &Run<f32>, description: &D) -> Result<Vec<u8>, C
         for (name, value) in parameters.iter() {
             arrays.add(format!("{BEST}{name}"), value.clone());
         }
+    }
+    if let Some((name, _)) = (arrays.iter()).find(|(_, value)| !value.iter().all(|x| x.is_finite()))
+    {
+        return Err(CheckpointError::NotFinite(name.to_owned()));
     }
     match serde_json::to_string(&progress) {
         Ok(text) => Ok(checkpoint::write(&arrays, &text)),

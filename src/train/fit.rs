@@ -130,7 +130,7 @@ fn fit_awake<T: Scalar, M: Model<T>, S: Source<T>>(
     let steps = task.train.len().div_ceil(settings.batch);
     let mut tape = Tape::new();
     while run.epochs.len() < settings.epochs {
-        if run.is_exhausted(settings.patience) {
+        if run.is_exhausted(settings) {
             return Ok(Outcome::StoppedEarly);
         }
         let number = run.epochs.len() + 1;

@@ -36,6 +36,13 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Is the patience over after so many epochs, of which this was the best (0: none)?
+    pub fn is_patience_over(&self, epochs: usize, best: usize) -> bool {
+        (self.patience).is_some_and(|patience| epochs.saturating_sub(best) >= patience)
+    }
+}
+
 /// The state of a training after any step: everything that is needed to go on to the same bits. (The noise needs nothing:
 /// every step draws from a stream of its own, which the seed and the step's number determine.)
 #[derive(Clone, Debug)]
@@ -98,9 +105,9 @@ impl<T: Scalar> Run<T> {
         (self.step, self.running) = (0, Metrics::default());
     }
 
-    /// Has the test loss not fallen for so many epochs?
-    pub fn is_exhausted(&self, patience: Option<usize>) -> bool {
+    /// Has the test loss not fallen for as many epochs as the settings allow?
+    pub fn is_exhausted(&self, settings: &Settings) -> bool {
         let best = self.best.as_ref().map_or(0, |best| best.epoch);
-        patience.is_some_and(|patience| self.epochs.len().saturating_sub(best) >= patience)
+        settings.is_patience_over(self.epochs.len(), best)
     }
 }

@@ -70,12 +70,23 @@ pub fn header(bytes: &[u8]) -> Result<Header> {
         "expected a model that `elbo train` wrote, found another description (a checkpoint? `elbo train --resume` \
          finishes it)",
     )?;
-    ensure!(
-        header.format == FORMAT,
-        "expected format {FORMAT} of the model's description, found {}: it was written by another version",
-        header.format
-    );
+    header.check("model")?;
     Ok(header)
+}
+
+impl Header {
+    /// Refuses the description of another version, of a model or a checkpoint.
+    ///
+    /// # Errors
+    /// If it is one.
+    pub fn check(&self, whose: &str) -> Result<()> {
+        ensure!(
+            self.format == FORMAT,
+            "expected format {FORMAT} of the {whose}'s description, found {}: it was written by another version",
+            self.format
+        );
+        Ok(())
+    }
 }
 
 impl<M: ModelCommand> Configuration<M> {
@@ -114,6 +125,21 @@ impl<M: ModelCommand> Configuration<M> {
         ensure!(
             weights <= MOST_WEIGHTS,
             "layers of these widths have too many weights: the most is {MOST_WEIGHTS}"
+        );
+        Ok(())
+    }
+
+    /// The same for the description in a file of so many bytes, which must be large enough for the weights.
+    ///
+    /// # Errors
+    /// If it is damaged, or the file is too small.
+    pub fn check_in_file(&self, whose: &str, bytes: usize) -> Result<()> {
+        (self.check()).with_context(|| format!("the {whose}'s description is damaged"))?;
+        // Only what is out of all proportion: of what is not, the tensor that does not fit is named.
+        let weights = self.options.weights(&self.shape);
+        ensure!(
+            weights.is_some_and(|weights| weights <= bytes),
+            "the file holds another architecture: it is too small for the weights of this one"
         );
         Ok(())
     }
@@ -163,15 +189,7 @@ impl<M: ModelCommand> Saved<M> {
         let description = checkpoint::description(bytes)?;
         let configuration: Configuration<M> = serde_json::from_str(&description)
             .context("expected a model that `elbo train` wrote, found another description")?;
-        configuration
-            .check()
-            .context("the model's description is damaged")?;
-        // Only what is out of all proportion: of what is not, the tensor that does not fit is named.
-        let weights = configuration.options.weights(&configuration.shape);
-        ensure!(
-            weights.is_some_and(|weights| weights <= bytes.len()),
-            "the file holds another architecture: it is too small for the weights of this one"
-        );
+        configuration.check_in_file("model", bytes.len())?;
         let (model, mut parameters) = configuration.fresh();
         checkpoint::read(bytes, &mut parameters)?;
         Ok(Self {

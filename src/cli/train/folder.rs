@@ -10,11 +10,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{read, summary};
+use super::summary;
 use crate::cli::models::{
-    Column, Configuration, FILE, FORMAT, Header, LoadedData, ModelCommand, Saved, header,
+    Column, Configuration, FILE, Header, LoadedData, ModelCommand, Saved, header,
 };
-use crate::cli::output::{Prepared, prepare, write_atomically};
+use crate::cli::output::{Prepared, prepare};
 use crate::cli::report::{Report, Table};
 use crate::nn::checkpoint::CheckpointError;
 use crate::train::{EpochMetrics, Run, read as read_state, write as write_state};
@@ -55,9 +55,7 @@ impl<'a> Folder<'a> {
         configuration: &Configuration<M>,
     ) -> Result<()> {
         let bytes = write_state(run, configuration)?;
-        write_atomically(&self.path.join(CHECKPOINT), |file| {
-            Ok(file.write_all(&bytes)?)
-        })
+        self.prepare(CHECKPOINT, &bytes)?.publish()
     }
 
     /// Puts the state before the first step in the place of an earlier run's checkpoint, which is returned: a run that is
@@ -75,49 +73,39 @@ impl<'a> Folder<'a> {
     /// Nothing came of the run: the earlier one's checkpoint takes its place again.
     pub fn undo(&self, earlier: Option<Vec<u8>>) -> Result<()> {
         match earlier {
-            Some(bytes) => write_atomically(&self.path.join(CHECKPOINT), |file| {
-                Ok(file.write_all(&bytes)?)
-            }),
+            Some(bytes) => self.prepare(CHECKPOINT, &bytes)?.publish(),
             None => self.remove(CHECKPOINT),
         }
     }
 
-    /// The state to go on from.
-    pub fn read<M: ModelCommand>(&self) -> Result<(Run<f32>, Configuration<M>)> {
+    /// The model, and the state to go on from.
+    pub fn read<M: ModelCommand>(&self) -> Result<(M::Model, Run<f32>, Configuration<M>)> {
         let path = self.path.join(CHECKPOINT);
         let bytes = read(&path)?;
-        let mut refused = None;
+        let (mut model, mut refused) = (None, None);
         let state = read_state(&bytes, |configuration: &Configuration<M>| {
-            let weights = configuration.options.weights(&configuration.shape);
-            let too_small = anyhow::anyhow!("the file is too small for the weights of the model");
-            let checked = configuration.check().and_then(|()| {
-                // The check above is of what can be counted at all.
-                match weights.is_some_and(|weights| weights <= bytes.len()) {
-                    true => Ok(()),
-                    false => Err(too_small),
-                }
-            });
-            if let Err(error) = checked {
+            if let Err(error) = configuration.check_in_file("checkpoint", bytes.len()) {
                 refused = Some(error);
                 return Err(CheckpointError::NoDescription);
             }
-            let (_, parameters) = configuration.fresh();
+            let (fresh, parameters) = configuration.fresh();
+            model = Some(fresh);
             Ok((parameters, super::optimiser(configuration)))
         });
         let state = state.and_then(|(run, configuration)| {
             let steps = configuration.training().steps();
             let taken = run.epochs.len() * steps + run.step;
             match run.step < steps && run.optimiser.steps() == taken {
-                true => Ok((run, configuration)),
+                true => Ok((model.expect("made above"), run, configuration)),
                 false => Err(CheckpointError::Inconsistent(format!(
                     "{} steps of the optimiser, not {taken}",
                     run.optimiser.steps()
                 ))),
             }
         });
-        match (state, refused) {
-            (_, Some(error)) => Err(error.context("the checkpoint's description is damaged")),
-            (state, None) => state.map_err(Into::into),
+        match refused {
+            Some(error) => Err(error),
+            None => state.map_err(Into::into),
         }
         .with_context(|| path.display().to_string())
     }
@@ -125,12 +113,11 @@ impl<'a> Folder<'a> {
     /// Writes the results: all of them are complete before the first takes its name, and no report is there while they do.
     pub fn leave<M: ModelCommand>(
         &self,
-        configuration: &Configuration<M>,
+        (configuration, model): (&Configuration<M>, M::Model),
         run: &Run<f32>,
         epochs: &[EpochMetrics],
         data: &LoadedData<M::Data>,
     ) -> Result<()> {
-        let (model, _) = configuration.fresh();
         let mut saved = Saved {
             configuration: configuration.clone(),
             model,
@@ -229,8 +216,7 @@ struct Description {
 impl Progress {
     fn stopped_early(&self) -> bool {
         let best = self.best.map_or(0, |(epoch, ..)| epoch);
-        let patience = self.description.settings.patience;
-        patience.is_some_and(|patience| self.epochs.len().saturating_sub(best) >= patience)
+        (self.description.settings).is_patience_over(self.epochs.len(), best)
     }
 }
 
@@ -238,11 +224,7 @@ fn progress(bytes: &[u8]) -> Result<Progress> {
     let text = crate::nn::checkpoint::description(bytes)?;
     let progress: Progress =
         serde_json::from_str(&text).context("expected a checkpoint, found another description")?;
-    let format = progress.description.header.format;
-    ensure!(
-        format == FORMAT,
-        "expected format {FORMAT} of the checkpoint's description, found {format}: it was written by another version"
-    );
+    progress.description.header.check("checkpoint")?;
     Ok(progress)
 }
 
@@ -335,4 +317,9 @@ fn results<M: ModelCommand>(run: &Run<f32>, epochs: &[EpochMetrics]) -> Vec<(Str
     of("test", &epoch.test)
         .chain(of("training", &epoch.train))
         .collect()
+}
+
+/// Reads a file that must be there.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }

@@ -5,6 +5,8 @@ mod reconstruct;
 mod sample;
 mod views;
 
+use std::ops::RangeInclusive;
+
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use rand::rngs::StdRng;
@@ -98,11 +100,16 @@ fn widths(text: &str) -> Result<Widths> {
     Ok(Widths(widths))
 }
 
+/// What β may be.
+const BETAS: RangeInclusive<f64> = 0.0..=1e6;
+
 /// Beyond these, the square of σ or of its inverse comes near the end of f32, and training diverges.
+const DEVIATIONS: RangeInclusive<f64> = 1e-6..=1e6;
+
 fn deviation(text: &str) -> Result<f64> {
     let sigma = positive_real(text)?;
     ensure!(
-        (1e-6..=1e6).contains(&sigma),
+        DEVIATIONS.contains(&sigma),
         "expected a number from 1e-6 to 1e6"
     );
     Ok(sigma)
@@ -112,10 +119,7 @@ fn weight(text: &str) -> Result<f64> {
     let beta: f64 = text
         .parse()
         .map_err(|_| anyhow::anyhow!("expected a number from 0 to 1e6"))?;
-    ensure!(
-        (0.0..=1e6).contains(&beta),
-        "expected a number from 0 to 1e6"
-    );
+    ensure!(BETAS.contains(&beta), "expected a number from 0 to 1e6");
     Ok(beta)
 }
 
@@ -190,8 +194,8 @@ impl ModelCommand for VaeCommand {
         // Once more: they may come from a file.
         ensure!(
             self.deviation
-                .is_none_or(|sigma| (1e-6..=1e6).contains(&sigma))
-                && (0.0..=1e6).contains(&self.beta),
+                .is_none_or(|sigma| DEVIATIONS.contains(&sigma))
+                && BETAS.contains(&self.beta),
             "expected a deviation from 1e-6 to 1e6 and a beta from 0 to 1e6"
         );
         let widths = self.hidden.0.iter().chain([&self.latent, &self.samples]);
