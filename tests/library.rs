@@ -23,6 +23,7 @@ mod autodiff {
 }
 
 mod check {
+    mod cases;
     mod conditions;
     mod kinks;
     mod mutants;
