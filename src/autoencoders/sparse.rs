@@ -22,9 +22,10 @@ pub fn rate_divergence<T: Scalar>(rates: Var<'_, T>, target: f64) -> Var<'_, T> 
         move |rate| {
             // ρ φ(ρ̂/ρ) + (1-ρ) φ((1-ρ̂)/(1-ρ)) with φ(u) = u - 1 - log u: of the terms of KL as it is written, these keep
             // their digits where ρ̂ is near ρ.
-            let excess = rate - rho;
-            let others = T::one() - rho;
-            rho * excess_over_log(excess / rho) + others * excess_over_log(-excess / others)
+            let (excess, others) = (rate - rho, T::one() - rho);
+            let active = excess_over_log(excess / rho, rate / rho);
+            let silent = excess_over_log(-excess / others, (T::one() - rate) / others);
+            rho * active + others * silent
         },
         move |p| {
             let rate = p.input(0);
@@ -34,10 +35,10 @@ pub fn rate_divergence<T: Scalar>(rates: Var<'_, T>, target: f64) -> Var<'_, T> 
     )
 }
 
-/// t - log(1 + t).
-fn excess_over_log<T: Scalar>(t: T) -> T {
+/// u - 1 - log u, from t = u - 1 and u: near 1 the first has the digits, near 0 the second.
+fn excess_over_log<T: Scalar>(t: T, u: T) -> T {
     if t.abs() > T::of(0.02) {
-        return t - t.ln_1p();
+        return t - u.ln();
     }
     // The series t²/2 - t³/3 + …, of which ten terms reach 1e-18 of the first.
     let term = |k: i32| T::of(1.0 / f64::from(k));

@@ -5,9 +5,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::Training;
-use super::autoencoders::{
-    AutoencoderCommand, NetworkOptions, ensure_sigmoid, proportion, weight,
-};
+use super::autoencoders::{AutoencoderCommand, NetworkOptions, ensure_sigmoid, proportion, weight};
 use crate::autoencoders::{Autoencoder, Sparse};
 
 /// The options of a sparse autoencoder.
