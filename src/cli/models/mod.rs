@@ -1,7 +1,13 @@
 //! The models at the command line, each in a place of its own; [`registry`](super::registry) lists them.
 
+mod autoencoder;
+pub mod autoencoders;
+mod contractive;
+mod denoising;
 mod images;
+mod k_sparse;
 mod saved;
+mod sparse;
 mod vae;
 
 use std::fmt;
@@ -17,8 +23,13 @@ use crate::data::Source;
 use crate::nn::{Model, Parameters};
 use crate::train::{EpochMetrics, Metrics, Settings};
 
+pub use autoencoder::PlainCommand;
+pub use contractive::ContractiveCommand;
+pub use denoising::DenoisingCommand;
 pub use images::{ImageData, ImageShape};
+pub use k_sparse::KSparseCommand;
 pub use saved::{Configuration, FILE, FORMAT, Header, ModelFile, Saved, file_of, header};
+pub use sparse::SparseCommand;
 pub use vae::VaeCommand;
 
 /// A model at the command line: its options (by deriving [`Args`]), what they build, and what a person gets to see.
