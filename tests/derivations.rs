@@ -10,6 +10,7 @@ mod common {
     pub mod linear_algebra;
     pub mod quadrature;
     pub mod random;
+    pub mod reporting;
     pub mod statistics;
 }
 

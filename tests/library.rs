@@ -102,6 +102,7 @@ mod notes {
     mod format;
     mod page;
     mod quotes;
+    mod reading;
     mod repository;
     mod sections;
     mod test_files;

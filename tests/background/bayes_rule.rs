@@ -14,6 +14,7 @@ use ndarray::{Array1, Array2, ArrayD, Axis};
 use crate::common::arrays::{owned, softmax};
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::random::{random, rng, vector};
+use crate::common::reporting::report;
 
 /// The shapes of the logits of the prior and of the log-likelihood.
 const TABLES: [[&[usize]; 2]; 5] = [
@@ -169,6 +170,8 @@ fn is_the_frequency_of_causes() {
             worst = worst.max((share - posterior[z]).abs() / deviation(posterior[z], shown));
         }
     }
-    println!("{n} pairs: worst of 16 frequencies {worst:.2} standard errors away");
+    report(format!(
+        "{n} pairs: worst of 16 frequencies {worst:.2} standard errors away"
+    ));
     assert!(worst < 4.0);
 }

@@ -18,6 +18,7 @@ use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::linear_algebra::inverse_and_determinant;
 use crate::common::quadrature::{QUADRATURE, gauss_hermite};
 use crate::common::random::{random, rng, vector};
+use crate::common::reporting::report;
 use crate::common::statistics::Statistics;
 
 /// W, b, log σ² and data, D×d and n of them.
@@ -171,7 +172,9 @@ fn with_structure_needs_few_terms() {
             products += k * k;
             message = next;
         }
-        println!("K = {k}, n = {n}: {terms} terms, or {products} by the chain");
+        report(format!(
+            "K = {k}, n = {n}: {terms} terms, or {products} by the chain"
+        ));
         worst.number(message.sum().ln(), exhaustive, exhaustive.abs().max(1.0));
     }
     worst.within(REARRANGED, "chain = enumeration");

@@ -11,6 +11,7 @@ use crate::common::arrays::{Expression, owned, softmax};
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::quadrature::{QUADRATURE, gauss_hermite};
 use crate::common::random::{random, rng, vector};
+use crate::common::reporting::report;
 use crate::common::statistics::Statistics;
 
 const INF: f64 = f64::INFINITY;
@@ -124,7 +125,9 @@ fn from_draws() {
             .collect();
         let logs = Estimate::of(means.iter().map(|w| w.ln())).unwrap();
         Statistics::of(&means).agree_with(log_mean.exp(), &format!("mean of {n} weights"));
-        println!("E log of the mean of {n} weights: {logs}, log E w = {log_mean}");
+        report(format!(
+            "E log of the mean of {n} weights: {logs}, log E w = {log_mean}"
+        ));
         if n == 1 {
             assert!(logs.distance(mean_log).abs() < 4.0);
         }
@@ -150,7 +153,9 @@ fn is_zero_only_for_constant_weights() {
         let apart = (7.0 + size) - (7.0 - size);
         let expected = (0.5 * apart).powi(2) / 2.0;
         let error = (found / expected - 1.0).abs();
-        println!("log w = 7 ± {size:e}: relative error of the gap {error:.1e}");
+        report(format!(
+            "log w = 7 ± {size:e}: relative error of the gap {error:.1e}"
+        ));
         assert!(error < size * size + 1e-15 / size);
     }
     // A weight of 0 that is drawn makes E log w = -∞, and the bound useless.

@@ -19,6 +19,7 @@ use crate::common::arrays::{Expression, owned};
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::quadrature::{QUADRATURE, gauss_legendre, trapezium};
 use crate::common::random::{matrix, random, rng, vector};
+use crate::common::reporting::report;
 
 #[test]
 fn and_its_score_is_zero_at_its_maximum() {
@@ -201,7 +202,7 @@ fn but_may_integrate_to_one() {
         trapezium(-9.0, top, 4001, |s| density(s.exp()) * s.exp())
     };
     let areas = [5.0, 10.0, 15.0].map(area);
-    println!("∫ N(1; 0, v) dv up to e⁵, e¹⁰, e¹⁵: {areas:.2?}");
+    report(format!("∫ N(1; 0, v) dv up to e⁵, e¹⁰, e¹⁵: {areas:.2?}"));
     assert!(areas[1] > 5.0 * areas[0] && areas[2] > 5.0 * areas[1]);
 }
 

@@ -10,6 +10,7 @@ use rand::Rng;
 use crate::common::arrays::{owned, softmax};
 use crate::common::comparing::{REARRANGED, Worst};
 use crate::common::random::{rng, vector};
+use crate::common::reporting::report;
 use crate::common::statistics::slope;
 
 const INF: f64 = f64::INFINITY;
@@ -55,10 +56,10 @@ fn of_a_class_and_of_a_gaussian() {
     let u = standard_uniform(&tape, &[n, 1], &mut rng);
     let values = (Categorical { logits }.sample(u) * tape.constant(f.clone())).sum_last();
     let estimate = Estimate::of(values.value().iter().copied()).unwrap();
-    println!(
+    report(format!(
         "classes: {estimate}, exact {exact:.6}: {:+.2}",
         estimate.distance(exact)
-    );
+    ));
     assert!(estimate.distance(exact).abs() < 4.0);
     let spread = variance(&q.to_vec(), &f.to_vec()).unwrap();
     assert!((estimate.variance() / spread - 1.0).abs() < 0.05);
@@ -78,10 +79,10 @@ fn of_a_class_and_of_a_gaussian() {
     let estimate = monte_carlo(n, || *draws.next().unwrap(), |z| z.powi(4)).unwrap();
     let v = log_variance.exp();
     let exact = 3.0 * v * v + 6.0 * mean * mean * v + mean.powi(4);
-    println!(
+    report(format!(
         "Gaussian: {estimate}, exact {exact:.6}: {:+.2}",
         estimate.distance(exact)
-    );
+    ));
     assert!(estimate.distance(exact).abs() < 4.0);
 }
 
@@ -107,13 +108,13 @@ fn error_falls_as_the_root() {
     }
     let found = slope(&points);
     // The mean square of 1000 errors is uncertain by about 5 %: over 7 octaves this moves the slope by 0.01.
-    println!("Var of the mean: slope {found:.4} in log n");
+    report(format!("Var of the mean: slope {found:.4} in log n"));
     assert!((found + 1.0).abs() < 0.04);
     let share = covered as f64 / repetitions as f64;
-    println!(
+    report(format!(
         "exact value within 1.96 standard errors in {:.1} % of the runs",
         100.0 * share
-    );
+    ));
     assert!((share - 0.95).abs() < 4.0 * (0.95f64 * 0.05 / repetitions as f64).sqrt());
 }
 
@@ -135,7 +136,9 @@ fn without_a_variance_converges_slower() {
         points.push(((n as f64).ln(), errors[repetitions / 2].ln()));
     }
     let found = slope(&points);
-    println!("no variance: slope of the median error {found:.3} in log n");
+    report(format!(
+        "no variance: slope of the median error {found:.3} in log n"
+    ));
     assert!((-0.42..-0.26).contains(&found));
 }
 

@@ -4,6 +4,8 @@
 use elbo::autodiff::check::Report;
 use ndarray::ArrayD;
 
+use super::reporting::compare;
+
 /// What rearranging a sum in f64 may change, relative to the largest entry.
 pub const REARRANGED: f64 = 1e-13;
 
@@ -44,6 +46,7 @@ impl Worst {
             "{what}: worst difference {:.1e}, allowed {tolerance:.1e}",
             self.0
         );
+        compare(&format!("{what} ; {tolerance:.1e} ; {:.1e}", self.0));
         assert!(self.0 <= tolerance, "{what}: {:e} > {tolerance:e}", self.0);
     }
 }
@@ -68,5 +71,9 @@ impl Checked {
             "{what}: {} entries of Jacobians, worst {:.1e} of what is allowed",
             self.entries, self.worst
         );
+        compare(&format!(
+            "{what}: {} entries of Jacobians = finite differences",
+            self.entries
+        ));
     }
 }

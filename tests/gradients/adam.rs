@@ -7,6 +7,7 @@ use ndarray::{ArrayD, Axis, IxDyn, arr1};
 use crate::common::arrays::owned;
 use crate::common::comparing::Worst;
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 use crate::common::statistics::Statistics;
 use crate::gradients::shared::normal_noise;
 
@@ -49,7 +50,7 @@ fn three_steps_by_hand() {
         adam_step(&mut adam, &mut parameters, &arr1(&[g]).into_dyn());
         expected -= step;
         let found = parameters.get("θ").unwrap()[0];
-        println!("g = {g}: step {step:.6}, θ = {found:.6}");
+        report(format!("g = {g}: step {step:.6}, θ = {found:.6}"));
         assert!((found - expected).abs() < 1e-15 * expected.abs().max(1.0) * 4.0);
     }
 }
@@ -124,7 +125,7 @@ fn lags_behind_a_gradient_that_drifts() {
         assert!((m - exact).abs() < 1e-8 * exact, "{m} {exact}");
         before = now;
     }
-    println!("after 200 steps of g_t = t, m̂ is 191, 9 behind");
+    report(format!("after 200 steps of g_t = t, m̂ is 191, 9 behind"));
 }
 
 #[test]
@@ -163,7 +164,7 @@ fn corrects_the_bias_of_its_averages() {
         corrected.entries(&(m * lacking), &raw);
     }
     corrected.within(1e-11, "m̂ (1 - β₁ᵗ) = m");
-    println!("worst: {worst:.2} standard errors");
+    report(format!("worst: {worst:.2} standard errors"));
 }
 
 #[test]
@@ -179,6 +180,8 @@ fn can_go_the_wrong_way() {
         adam_step(&mut usual, &mut right, &g);
     }
     let [wrong, right] = [wrong, right].map(|p| p.get("θ").unwrap()[0]);
-    println!("3000 steps: θ = {wrong:.2} with β₂ = 1/17, {right:.2} with β₂ = 0.999");
+    report(format!(
+        "3000 steps: θ = {wrong:.2} with β₂ = 1/17, {right:.2} with β₂ = 0.999"
+    ));
     assert!(wrong > 1.0 && right < -1.0);
 }

@@ -8,6 +8,7 @@ use ndarray::{ArrayD, Axis, Dimension, IxDyn};
 use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::random::{matrix, random, rng};
+use crate::common::reporting::report;
 use crate::gradients::shared::{inner, source_index, sum_by_hand};
 
 /// Every shape of up to three axes with lengths 0, 1, 2 and 3.
@@ -87,7 +88,7 @@ fn inside_operations() {
         worst.entries(&owned(gradients.wrt(va)), &a_bar);
         worst.entries(&owned(gradients.wrt(vb)), &b_bar);
     }
-    println!("{met} pairs of operands");
+    report(format!("{met} pairs of operands"));
     worst.within(
         REARRANGED,
         "products of broadcast operands: hand = autodiff",
@@ -154,7 +155,7 @@ fn dot_test() {
         let scale = inner(&y_bar.mapv(f64::abs), &bx.mapv(f64::abs));
         dot.number(inner(&bt_y, &x), inner(&y_bar, &bx), scale);
     }
-    println!("{} pairs of shapes", pairs.len());
+    report(format!("{} pairs of shapes", pairs.len()));
     oracle.within(REARRANGED, "broadcast and its adjoint = loops over indices");
     dot.within(REARRANGED, "⟨ȳ, Bx⟩ = ⟨Bᵀȳ, x⟩");
 }

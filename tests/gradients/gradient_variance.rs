@@ -10,6 +10,7 @@ use ndarray::{Array1, ArrayView2, arr1, arr2};
 
 use crate::common::comparing::Worst;
 use crate::common::random::rng;
+use crate::common::reporting::report;
 use crate::gradients::shared::{gaussian, normal_noise, sin, unbiased, univariate};
 
 /// The estimators of the gradient of E z², and what their variance is said to be.
@@ -87,7 +88,9 @@ fn of_the_path_is_not_always_the_smaller_one() {
         let exact = omega * (-0.5 * omega * omega).exp() * (0.3 * omega).cos();
         let of_path = omega * omega * 0.5 * (1.0 + double) - exact * exact;
         let of_score = 0.5 * (1.0 - (1.0 - 4.0 * omega * omega) * double) - exact * exact;
-        println!("ω = {omega}: pathwise {of_path:.4}, score {of_score:.4}");
+        report(format!(
+            "ω = {omega}: pathwise {of_path:.4}, score {of_score:.4}"
+        ));
         worst.number(mean[0], exact, 1.0);
         worst.number(same[0], exact, 1.0);
         worst.number(path[0], of_path, 1.0);
@@ -104,7 +107,9 @@ fn table() {
     let mut rng = rng(112);
     let noise = normal_noise(&mut rng, 100_000, 1);
     let mut worst = 0.0f64;
-    println!("f = z²        variance of ∂μ: exact, measured    of ∂s: exact, measured");
+    report(format!(
+        "f = z²        variance of ∂μ: exact, measured    of ∂s: exact, measured"
+    ));
     for (mu, v) in [
         (0.0, 1.0f64),
         (1.0, 1.0),
@@ -114,7 +119,7 @@ fn table() {
     ] {
         let q = univariate(mu, v.ln());
         let exact_mean = [2.0 * mu, v];
-        println!("μ = {mu}, σ² = {v}");
+        report(format!("μ = {mu}, σ² = {v}"));
         for (name, draws, exact) in estimators_of_the_square(&q, noise.view()) {
             let measured: Vec<f64> = (0..2)
                 .map(|entry| {
@@ -128,14 +133,16 @@ fn table() {
                     estimate.mean
                 })
                 .collect();
-            println!(
+            report(format!(
                 "  {name:10} {:18.4} {:10.4} {:16.4} {:10.4}",
                 exact[0], measured[0], exact[1], measured[1]
-            );
+            ));
             worst = worst.max(unbiased(&draws, &arr1(&exact_mean), name));
         }
     }
-    println!("worst of 60 means and variances: {worst:.2} standard errors");
+    report(format!(
+        "worst of 60 means and variances: {worst:.2} standard errors"
+    ));
     assert!(worst <= 4.0);
 }
 

@@ -11,6 +11,7 @@ use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::quadrature::gauss_hermite;
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 use crate::common::statistics::Statistics;
 use crate::gradients::shared::{Function, GAUSSIANS, normal_density, sin, step, sum_by_hand};
 
@@ -91,10 +92,10 @@ fn keeps_the_digits_of_small_deviations() {
         let expected = 0.5 * f64::exp(0.5 * s) * noise;
         worst.number(found, expected, expected);
         let from_z = 0.5 * (z.item() - 3.0);
-        println!(
+        report(format!(
             "s = {s}: ½(z - μ) is off by {:.1e}",
             (from_z / expected - 1.0).abs()
-        );
+        ));
         assert!(s > -80.0 || from_z == 0.0, "the notes say that it is 0");
     }
     worst.within(1e-14, "∂z/∂s, relative");
@@ -213,7 +214,7 @@ fn is_unbiased() {
             }
         }
     }
-    println!("worst: {worst:.2} standard errors");
+    report(format!("worst: {worst:.2} standard errors"));
 }
 
 #[test]
@@ -242,11 +243,11 @@ fn fails_for_a_step() {
             let crossed = quotients.iter().filter(|&&q| q != 0.0).count() as f64 / 4e5;
             let secant =
                 normal_distribution((mu + h) / sigma) - normal_distribution((mu - h) / sigma);
-            println!(
+            report(format!(
                 "μ = {mu}, s = {s}: pathwise 0, exact {exact:.4}; h = {h}: {:.2} % of the quotients are {:.0}",
                 100.0 * crossed,
                 0.5 / h
-            );
+            ));
             Statistics::of(&quotients).agree_with(secant / (2.0 * h), "quotients");
             if h == 0.01 {
                 Statistics::of(&quotients).agree_with(exact, "quotients against the derivative");

@@ -18,6 +18,7 @@ use ndarray::{Array1, Array2, Axis, arr1};
 use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, Worst};
 use crate::common::random::{matrix, rng, vector};
+use crate::common::reporting::report;
 use crate::gradients::shared::{
     GAUSSIANS, bent, bent_by_hand, dynamic, gaussian, moved, normal_density, normal_noise,
     scores_by_hand, step, unbiased, univariate,
@@ -220,7 +221,7 @@ fn is_unbiased_for_every_constant() {
         );
         worst = worst.max(unbiased(&draws.unwrap(), &exact, &format!("{baseline:?}")));
     }
-    println!("worst of 20 entries: {worst:.2} standard errors");
+    report(format!("worst of 20 entries: {worst:.2} standard errors"));
 }
 
 #[test]
@@ -252,7 +253,7 @@ fn of_classes_is_unbiased() {
         );
         worst = worst.max(unbiased(&draws.unwrap(), &exact, "classes"));
     }
-    println!("worst of 15 entries: {worst:.2} standard errors");
+    report(format!("worst of 15 entries: {worst:.2} standard errors"));
 }
 
 #[test]
@@ -273,5 +274,5 @@ fn sees_a_step() {
         let path = pathwise_gradient(&q, noise.view(), |_, z| step(z).sum_last()).unwrap();
         assert!(path.gradients().iter().all(|&g| g == 0.0));
     }
-    println!("worst of 20 entries: {worst:.2} standard errors");
+    report(format!("worst of 20 entries: {worst:.2} standard errors"));
 }

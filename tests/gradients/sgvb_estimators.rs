@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 
 use crate::common::comparing::{Checked, Worst};
 use crate::common::random::{random, rng, vector};
+use crate::common::reporting::report;
 use crate::gradients::shared::{
     along_the_path, dynamic, from_vars, gaussian, moved, normal_noise, unbiased,
 };
@@ -214,7 +215,9 @@ fn at_the_exact_posterior() {
         let variance = weights.dot(&(&deviations * &deviations));
         let (v, to_x) = (q.log_variance.mapv(f64::exp), &model.x - &q.mean);
         let expected = ((&v * &v * 2.0 + &v * &to_x * &to_x * 4.0) / (4.0 * r4)).sum();
-        println!("{d} dimensions: variance of B {variance:.4}, of A 0");
+        report(format!(
+            "{d} dimensions: variance of B {variance:.4}, of A 0"
+        ));
         worst.number(mean, evidence, evidence.abs());
         worst.number(variance, expected, expected);
         assert!(variance > 0.01);
@@ -250,5 +253,5 @@ fn have_the_bound_as_their_mean() {
         }
     }
     exactly.within(1e-12, "means of A and B by quadrature = closed form");
-    println!("worst of 20 means: {furthest:.2} standard errors");
+    report(format!("worst of 20 means: {furthest:.2} standard errors"));
 }

@@ -11,6 +11,7 @@ use ndarray::{Axis, arr1, s};
 
 use crate::common::comparing::{Checked, Worst};
 use crate::common::random::{matrix, random, rng};
+use crate::common::reporting::report;
 use crate::gradients::shared::{
     Quadratic, along_the_path, bent, dynamic, from_vars, gaussian, moved, normal_noise,
     scores_by_hand, unbiased, univariate,
@@ -149,7 +150,7 @@ fn has_the_mean_of_the_plain_estimator() {
         &exact,
         "without the score",
     ));
-    println!("worst of 8 entries: {distance:.2} standard errors");
+    report(format!("worst of 8 entries: {distance:.2} standard errors"));
 }
 
 #[test]
@@ -185,10 +186,10 @@ fn is_the_noisier_one_where_q_is_too_narrow() {
             (plain[0], ratio.powi(2) / v),
             (plain[1], 0.5 * ratio.powi(2) + common),
         ];
-        println!(
+        report(format!(
             "σ²/τ² = {ratio}: variance of ∂μ without the score {:.3}, with it {:.3}",
             stuck[0], plain[0]
-        );
+        ));
         for (found, expected) in expected {
             worst.number(found, expected, plain[0].max(stuck[0]));
         }
@@ -226,10 +227,10 @@ fn is_biased_inside_a_logarithm() {
     let (_, stuck_mean, stuck_log_variance) = gradient(mu, s, true);
     let h = 1e-4;
     let slope = (gradient(mu + h, s, false).0 - gradient(mu - h, s, false).0) / (2.0 * h);
-    println!(
+    report(format!(
         "L₂: ∂μ {to_mean:.4}, without the score {stuck_mean:.4}; ∂s {to_log_variance:.4}, without the score \
          {stuck_log_variance:.4}"
-    );
+    ));
     assert!((slope - to_mean).abs() < 1e-7, "{slope} {to_mean}");
     let slope = (gradient(mu, s + h, false).0 - gradient(mu, s - h, false).0) / (2.0 * h);
     assert!((slope - to_log_variance).abs() < 1e-7, "{slope}");

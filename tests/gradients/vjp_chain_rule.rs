@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, Worst};
 use crate::common::random::{matrix, rng, vector};
+use crate::common::reporting::report;
 
 /// One step of a program over arrays of one shape: what is computed from which of the earlier ones.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +149,7 @@ step  operation    value  cotangent
 %4    square(%3)       9          1
 ";
     let trace = Trace::of(loss);
-    println!("{trace}");
+    report(format!("{trace}"));
     assert_eq!(trace.to_string(), expected);
     // The loss is x²(w + 1)²: by hand 2x(w + 1)² and 2x²(w + 1).
     let cotangent = |step: usize| trace.steps()[step].cotangent.as_ref().unwrap().sum();
@@ -226,7 +227,7 @@ fn dot_test_on_random_graphs() {
         forward.entries(&owned(pushed), &jv.clone().into_dyn());
         moving += usize::from(left != 0.0);
     }
-    println!("48 graphs, {moving} of them with a slope");
+    report(format!("48 graphs, {moving} of them with a slope"));
     assert!(moving > 30);
     value.within(1e-13, "values = plain arithmetic");
     dot.within(1e-13, "⟨ȳ, Jv⟩ = ⟨Jᵀȳ, v⟩, J v by differentials forwards");

@@ -11,6 +11,7 @@ use rand::Rng;
 use crate::common::arrays::{owned, softmax};
 use crate::common::comparing::Worst;
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 use crate::common::statistics::slope;
 use crate::kl::shared::{at_logits, bernoulli, categorical, full_of, largest};
 
@@ -107,7 +108,7 @@ fn leaves_a_remainder_of_third_order() {
         let f = [f64::exp(-2.0 * theta[1]), 2.0];
         let quadratic = f[0] * delta[0] * delta[0] + f[1] * delta[1] * delta[1];
         let slope = remainder_slope(|t| gaussian(theta, delta, t), quadratic);
-        println!("Gaussian: remainder of order {slope:.3}");
+        report(format!("Gaussian: remainder of order {slope:.3}"));
         assert!((slope - 3.0).abs() < 0.1, "{slope}");
     }
     let a = [0.4, -0.9, 0.1];
@@ -120,11 +121,11 @@ fn leaves_a_remainder_of_third_order() {
         at_logits(categorical, &a, &b).0
     };
     let slope = remainder_slope(kl, delta.dot(&f.dot(&delta)));
-    println!("classes: remainder of order {slope:.3}");
+    report(format!("classes: remainder of order {slope:.3}"));
     assert!((slope - 3.0).abs() < 0.1, "{slope}");
     // At an even coin the third derivative is 0 by symmetry; along the mean of a Gaussian all of them are.
     let slope = remainder_slope(|t| at_logits(bernoulli, &[0.0], &[t]).0, 0.25);
-    println!("an even coin: remainder of order {slope:.3}");
+    report(format!("an even coin: remainder of order {slope:.3}"));
     assert!((slope - 4.0).abs() < 0.1, "{slope}");
     for t in [0.5, 2.0] {
         let remainder = gaussian([0.3, 0.2], [1.0, 0.0], t) - 0.5 * t * t * (-0.4f64).exp();
@@ -154,7 +155,9 @@ fn from_samples() {
     ];
     for (found, exact, error) in cases {
         let distance = (found - exact) / error;
-        println!("{found:.5}, exact {exact:.5}: {distance:+.2} standard errors");
+        report(format!(
+            "{found:.5}, exact {exact:.5}: {distance:+.2} standard errors"
+        ));
         assert!(distance.abs() <= 4.0);
     }
 }

@@ -16,6 +16,7 @@ use rand::rngs::StdRng;
 use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 
 /// A random family over `n` outcomes with `m` statistics, with one outcome that the base measure excludes.
 fn random_family(rng: &mut StdRng, n: usize, m: usize) -> ExponentialFamily {
@@ -121,7 +122,7 @@ fn projects_onto_the_family() {
             worst.number(parts, whole, 1.0);
         }
     }
-    println!("at most {steps} Newton steps");
+    report(format!("at most {steps} Newton steps"));
     worst.within(1e-10, "moments of q = moments of p; Pythagoras");
 }
 
@@ -161,7 +162,7 @@ fn on_a_quadrature_rule_is_the_gaussian_with_the_moments() {
         let fit = target
             .forward_fit(Shape::Full, &start, &FitOptions::default())
             .unwrap();
-        println!("forward fit in {} steps", fit.iterations);
+        report(format!("forward fit in {} steps", fit.iterations));
         worst.number(fit.q.mean[0], mean, 1.0);
         worst.number(fit.q.covariance[[0, 0]], variance, 1.0);
         worst.number(fit.divergence, nearest.divergence, 1.0);
@@ -201,7 +202,9 @@ fn is_maximum_likelihood() {
     // The estimate's variance is 1 over n times the Fisher information, the variance of k.
     let error = (1.0 / (n as f64 * 6.0 * success * (1.0 - success))).sqrt();
     let distance = (nearest.natural[0] - logit(success)) / error;
-    println!("natural parameter of {n} draws: {distance:+.2} standard errors from the truth");
+    report(format!(
+        "natural parameter of {n} draws: {distance:+.2} standard errors from the truth"
+    ));
     assert!(distance.abs() <= 4.0);
     // Minus the mean log-likelihood is the divergence from the frequencies plus their entropy, for every parameter.
     let frequencies = &counts / n as f64;

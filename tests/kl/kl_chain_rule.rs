@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 
 use crate::common::comparing::Worst;
 use crate::common::random::rng;
+use crate::common::reporting::report;
 
 /// A random table, with about this part of its entries 0.
 fn random_table(rng: &mut StdRng, shape: &[usize], zeros: f64) -> ArrayD<f64> {
@@ -74,7 +75,10 @@ fn takes_its_mean_under_the_first_distribution() {
     };
     let under_p = 0.2 * row(0) + 0.8 * row(1);
     let off = parts.marginal + under_p - parts.joint;
-    println!("mean under p: off by {off:.3} of {:.3}", parts.joint);
+    report(format!(
+        "mean under p: off by {off:.3} of {:.3}",
+        parts.joint
+    ));
     assert!(off.abs() > 0.05);
     assert!((0.7 * row(0) + 0.3 * row(1) - parts.conditional).abs() < 1e-15);
     // And the order of the variables makes other terms of the same sum.

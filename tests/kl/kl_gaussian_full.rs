@@ -15,6 +15,7 @@ use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::linear_algebra::{determinant, inverse};
 use crate::common::quadrature::gauss_hermite_grid;
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 use crate::common::statistics::Statistics;
 use crate::kl::shared::{full_of, random_moments};
 
@@ -206,7 +207,9 @@ fn is_zero_at_equality_and_keeps_its_digits_nearby() {
             let series = size * size + higher;
             let expected = k as f64 * series;
             let relative = (full_of(&wider, &p) - expected).abs() / expected;
-            println!("k = {k}, δ = {size:e}: relative error {relative:.1e}");
+            report(format!(
+                "k = {k}, δ = {size:e}: relative error {relative:.1e}"
+            ));
             assert!(
                 relative <= 20.0 * f64::EPSILON * k as f64 / size + 1e-11,
                 "{relative:e}"

@@ -14,6 +14,7 @@ use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::quadrature::gauss_hermite_grid;
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 use crate::common::statistics::Statistics;
 
 /// Shapes of mean and log-variance: one datum, batches, a stack of batches; lengths of 1.
@@ -226,12 +227,17 @@ fn mismatch_passes_the_gradient_check_and_fails_the_oracle() {
         assert!((expected - actual).abs() <= 1e-12 * actual);
         let mixed = definition(&mu, &s, wrong_sampler, |q, z| q.log_density(z));
         for oracle in [expected, mixed] {
-            println!("{dimensions} dimensions: KL {divergence:.3}, oracle {oracle:.3}");
+            report(format!(
+                "{dimensions} dimensions: KL {divergence:.3}, oracle {oracle:.3}"
+            ));
             least = least.min((divergence - oracle).abs() / divergence);
         }
     }
     checked.print("mismatched pair passes");
-    println!("and is at least {:.0} % off the oracle", 100.0 * least);
+    report(format!(
+        "and is at least {:.0} % off the oracle",
+        100.0 * least
+    ));
     assert!(least > 0.1, "{least}");
 }
 

@@ -11,6 +11,7 @@ use rand::Rng;
 use crate::common::comparing::Worst;
 use crate::common::linear_algebra::inverse;
 use crate::common::random::rng;
+use crate::common::reporting::report;
 use crate::kl::shared::{full_of, gaussian_target, random_moments};
 
 fn diagonal(mean: &Array1<f64>, variances: &Array1<f64>) -> Moments {
@@ -112,10 +113,10 @@ fn by_fits() {
         }
         worst.number(reverse.divergence, fits.reverse_divergence, 1.0);
         worst.number(forward.divergence, fits.forward_divergence, 1.0);
-        println!(
+        report(format!(
             "ρ = {rho}: {} and {} steps",
             reverse.iterations, forward.iterations
-        );
+        ));
         // With a full covariance both fits are the target.
         let full = reverse_fit(|z| gaussian_target(&p, z), Shape::Full, &start, &effort).unwrap();
         worst.entries(
@@ -136,7 +137,9 @@ fn too_narrow_is_not_a_law() {
     let start = Moments::isotropic(arr1(&[0.0]), 1.0);
     let fit = reverse_fit(|z| target.log_density(z), Shape::Full, &start, &effort).unwrap();
     let (own, its) = (target.variance(), fit.q.covariance[[0, 0]]);
-    println!("variance of the target {own:.3}, of a reverse fit {its:.3}");
+    report(format!(
+        "variance of the target {own:.3}, of a reverse fit {its:.3}"
+    ));
     assert!(
         fit.minimum && (its / own - 1.48).abs() < 0.01,
         "{}",

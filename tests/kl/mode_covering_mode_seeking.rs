@@ -13,6 +13,7 @@ use ndarray::{Array2, ArrayD, arr1};
 
 use crate::common::arrays::owned;
 use crate::common::comparing::Worst;
+use crate::common::reporting::report;
 
 /// All minima of the reverse fit to a pair of components of deviation 1.
 fn minima(weight: f64, separation: f64) -> Vec<Fit> {
@@ -157,16 +158,16 @@ fn forward_covers_and_reverse_chooses() {
     assert!((forward.q.covariance[[0, 0]] - target.variance()).abs() < 1e-8);
     assert!((target.variance() - 10.0).abs() < 1e-15);
     let reverse = minima(weight, separation);
-    println!(
+    report(format!(
         "forward: {:?}, divergence {:.4}",
         forward.q, forward.divergence
-    );
+    ));
     for fit in &reverse {
         let q = (fit.q.mean[0], fit.q.covariance[[0, 0]].sqrt());
-        println!(
+        report(format!(
             "reverse: mean {:.4}, deviation {:.4}, divergence {:.4}",
             q.0, q.1, fit.divergence
-        );
+        ));
     }
     // On a component the divergence is nearly -log of its weight; the third minimum, in the middle, is wide.
     assert_eq!(reverse.len(), 3);
@@ -223,9 +224,9 @@ fn depends_on_separation_and_weights() {
             low = between
         }
     }
-    println!(
+    report(format!(
         "equal weights: one minimum below {appears:.4}, three above; the modes are lowest above {high:.4}"
-    );
+    ));
     assert!((appears - 4.8245).abs() < 1e-4 && (high - 5.6002).abs() < 3e-4);
     // Unequal weights: the heavier component has its own minimum sooner than the lighter one, or never a fold at all.
     assert!(separation_of_own_minimum(0.0, 1e-3).is_err());
@@ -234,9 +235,9 @@ fn depends_on_separation_and_weights() {
     for (weight, expected, heavier) in [(0.3, 5.252, Some(4.238)), (0.1, 5.801, None)] {
         let light = separation_of_own_minimum(weight, 1e-3).unwrap().unwrap();
         let heavy = separation_of_own_minimum(1.0 - weight, 1e-3).unwrap();
-        println!(
+        report(format!(
             "weight {weight}: own minimum of the lighter from {light:.3}, of the heavier from {heavy:?}"
-        );
+        ));
         // Each within the tolerance above the fold.
         let close = |found: f64, expected: f64| (found - expected).abs() < 2e-3;
         assert!(close(light, expected) && heavy.is_some() == heavier.is_some());

@@ -5,6 +5,12 @@ use super::repository::{CONTENTS, Files, defects};
 
 pub const SOUND_PAGE: &str = r#"# Chapter
 
+![](figures/twice.svg)
+
+**In this chapter**
+
+- [Twice](#double-it)
+
 Words on $`x`$, see [the section](#double-it) and [contents](README.md).
 
 <a id="double-it"></a>
@@ -30,6 +36,25 @@ fn twice(x: f64) -> f64 {
 ```sh
 cargo test double_it
 ```
+
+<details>
+<summary>Found</summary>
+
+It doubles, as [Euler](bibliography.md#euler1748) knew.
+
+</details>
+
+**Exercise.** Halve it. What turns red?
+
+<details>
+<summary>Answer</summary>
+
+Everything.
+
+</details>
+
+Some words more, so that the check takes less than a twentieth of them: twice a number is the sum of it and itself, and
+half of twice the number is the number again. Both hold for numbers of either sign, and for 0.
 
 | a | b |
 |---|---|
@@ -61,6 +86,11 @@ pub fn sound() -> Files {
         (CONTENTS, "# Notes\n\n- [Twice](chapter.md#double-it)\n"),
         ("docs/chapter.md", SOUND_PAGE),
         ("docs/other.md", "A page without a module.\n"),
+        (
+            "docs/bibliography.md",
+            "# Works\n\n- <a id=\"euler1748\"></a>Euler. Cited in [1](chapter.md).\n",
+        ),
+        ("docs/figures/twice.svg", ""),
         ("src/chapter.rs", SOUND_MODULE),
         (
             "tests/derivations.rs",

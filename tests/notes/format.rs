@@ -164,23 +164,23 @@ pub fn links_to_nowhere(files: &Files, page_path: &str) -> Vec<String> {
 fn catches_math_that_does_not_work_everywhere() {
     for command in FORBIDDEN {
         let files = with("docs/chapter.md", "y = 2x", &format!("{command}{{y}} = 2x"));
-        only_defect(&files, &["docs/chapter.md:12", command]);
+        only_defect(&files, &["docs/chapter.md:18", command]);
         let files = with("docs/chapter.md", "$`x`$", &format!("$`{command}{{x}}`$"));
-        only_defect(&files, &["docs/chapter.md:3", command]);
+        only_defect(&files, &["docs/chapter.md:9", command]);
     }
     let files = with("docs/chapter.md", "$`x`$", "$$x$$");
-    only_defect(&files, &["docs/chapter.md:3", "a bare $$"]);
+    only_defect(&files, &["docs/chapter.md:9", "a bare $$"]);
     let files = with("docs/chapter.md", "y = 2x", "$$y = 2x$$");
-    only_defect(&files, &["docs/chapter.md:12", "a dollar inside math"]);
+    only_defect(&files, &["docs/chapter.md:18", "a dollar inside math"]);
     let files = with("docs/chapter.md", "$`x`$", "$x$");
     only_defect(
         &files,
-        &["docs/chapter.md:3", "a dollar without a backtick"],
+        &["docs/chapter.md:9", "a dollar without a backtick"],
     );
     let files = with("docs/chapter.md", "$`x`$", "$`x`");
-    only_defect(&files, &["docs/chapter.md:3", "not closed"]);
+    only_defect(&files, &["docs/chapter.md:9", "not closed"]);
     let files = with("docs/chapter.md", "\\mid", "|");
-    only_defect(&files, &["docs/chapter.md:31", "\\mid"]);
+    only_defect(&files, &["docs/chapter.md:56", "\\mid"]);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn catches_unbalanced_fences() {
     assert!(
         defects(&files)
             .iter()
-            .any(|d| d.contains("a fence opens inside the one opened at line 11"))
+            .any(|d| d.contains("a fence opens inside the one opened at line 17"))
     );
     let files = with("docs/other.md", "module.\n", "module.\n\n```sh\nls\n");
     only_defect(&files, &["docs/other.md:3", "never closed"]);
@@ -202,10 +202,14 @@ fn catches_links_to_nowhere() {
     let files = with("docs/chapter.md", "(README.md)", "(READ.md)");
     only_defect(
         &files,
-        &["docs/chapter.md:3", "docs/READ.md", "does not exist"],
+        &["docs/chapter.md:9", "docs/READ.md", "does not exist"],
     );
-    let files = with("docs/chapter.md", "(#double-it)", "(#treble-it)");
-    only_defect(&files, &["docs/chapter.md:3", "no `treble-it`"]);
+    let files = with(
+        "docs/chapter.md",
+        "[the section](#double-it)",
+        "[the section](#treble-it)",
+    );
+    only_defect(&files, &["docs/chapter.md:9", "no `treble-it`"]);
     let files = with("README.md", "#notes", "#note");
     only_defect(&files, &["README.md:1", "no `note`"]);
     let files = with("README.md", "(docs)", "(../docs/assets)");

@@ -9,6 +9,9 @@ use std::path::Path;
 
 use super::format::{fence_faults, links_to_nowhere, math_faults};
 use super::quotes::{quote_faults, renumbered};
+use super::reading::{
+    fold_faults, opening_faults, sections_without_exercise, uncited_works, wordy_checks,
+};
 use super::sections::{
     doc_comments_to_nowhere, incomplete_sections, module_without_chapter, repeated_slugs,
     unlisted_sections,
@@ -86,12 +89,17 @@ pub fn defects(files: &Files) -> Vec<String> {
         found.extend(incomplete_sections(files, chapter));
         found.extend(unlisted_sections(files, chapter));
         found.extend(module_without_chapter(files, chapter));
+        found.extend(opening_faults(files, chapter));
+        found.extend(wordy_checks(files, chapter));
+        found.extend(sections_without_exercise(files, chapter));
     }
     found.extend(files_never_compiled(files));
     found.extend(repeated_slugs(files));
     found.extend(doc_comments_to_nowhere(files));
+    found.extend(uncited_works(files));
     for page in pages(files) {
         found.extend(fence_faults(files, page));
+        found.extend(fold_faults(files, page));
         found.extend(math_faults(files, page));
         found.extend(quote_faults(files, page));
         found.extend(links_to_nowhere(files, page));

@@ -146,7 +146,7 @@ fn catches_a_section_without_a_test() {
     let path = "tests/chapter/double_it.rs";
     only_defect(
         &with(path, "#[test]\n", ""),
-        &["docs/chapter.md:5", "`double-it` has no test", path],
+        &["docs/chapter.md:11", "`double-it` has no test", path],
     );
     let mut files = sound();
     files.remove(path);
@@ -156,9 +156,14 @@ fn catches_a_section_without_a_test() {
 #[test]
 fn catches_a_section_whose_only_test_is_that_of_a_longer_slug() {
     let second = "<a id=\"double-it-twice\"></a>\n\n## Four times\n\n**Code.** \
-                  [`src/chapter.rs`, line 5](../src/chapter.rs#L5)\n\n```rust,ignore\n2.0 * x\n```\n\n\
-                  ```sh\ncargo test double_it_twice\n```\n\n<a id=\"double-it\">";
+                  [`src/chapter.rs`, line 5](../src/chapter.rs#L5)\n\n```rust,ignore\n2.0 * x\n```\n\n**Check.**\n\n\
+                  **Check.**\n\n```sh\ncargo test double_it_twice\n```\n\n<details>\n<summary>Found</summary>\n\nIt does.\n\n</details>\n\n\
+                  **Exercise.** Halve it.\n\n<details>\n<summary>Answer</summary>\n\nRed.\n\n</details>\n\n\
+                  <a id=\"double-it\">";
     let mut files = with("docs/chapter.md", "<a id=\"double-it\">", second);
+    let page = files.get_mut("docs/chapter.md").unwrap();
+    let contents = "- [Four times](#double-it-twice)\n- [Twice](#double-it)";
+    *page = page.replace("- [Twice](#double-it)", contents);
     files.insert(
         CONTENTS.into(),
         "# Notes\n[](chapter.md#double-it) [](chapter.md#double-it-twice)".into(),

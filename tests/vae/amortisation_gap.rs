@@ -12,6 +12,7 @@ use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, Worst};
 use crate::common::linear_algebra::inverse;
 use crate::common::random::{matrix, random, rng};
+use crate::common::reporting::report;
 use crate::vae::shared::linear_models::{
     at_log_noise, decoder, moments_of, random_decoder, two_axes, variables,
 };
@@ -167,7 +168,9 @@ fn is_closed_by_refinement() {
         gaps.amortisation.mean().item()
     };
     let (before, after) = (gap(&vae.codes(&p, x.view())), gap(&codes));
-    println!("amortisation gap: {before:.3} nats with the encoder, {after:.4} after refinement");
+    report(format!(
+        "amortisation gap: {before:.3} nats with the encoder, {after:.4} after refinement"
+    ));
     assert!(before > 1.0 && (0.0..0.01).contains(&after));
     let none = Refinement {
         steps: 0,

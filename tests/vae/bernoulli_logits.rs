@@ -12,6 +12,7 @@ use rand::Rng;
 use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 use crate::vae::shared::networks::{grey, sigmoid, softplus};
 
 /// log p(x) for data and logits.
@@ -177,7 +178,7 @@ fn with_grey_pixels_are_no_density() {
             .sum();
         let integral = sum / (3.0 * intervals as f64);
         let exact = if a == 0.0 { 0.5 } else { (0.5 * a).tanh() / a };
-        println!("a = {a}: the integral is {integral:.6}");
+        report(format!("a = {a}: the integral is {integral:.6}"));
         worst.number(integral, exact, 1.0);
         assert!(integral <= 0.5 + 1e-12);
     }

@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 
 use crate::common::comparing::Worst;
 use crate::common::random::{matrix, rng};
+use crate::common::reporting::report;
 
 /// A random table of shape (n, k): rows add up to 1, some entries are 0.
 fn table(rng: &mut StdRng, [n, k]: [usize; 2]) -> Array2<f64> {
@@ -148,10 +149,10 @@ fn of_gaussian_codes() {
         closed.number(found.divergence, kl, 1.0);
         closed.number(unit_divergences(&codes).unwrap().sum(), kl, 1.0);
         assert!(found.information <= found.bound + 1e-12);
-        println!(
+        report(format!(
             "{shape:?} codes: {:.4} = {:.4} + {:.4}, log N = {:.4}",
             found.divergence, found.marginal, found.information, found.bound
-        );
+        ));
     }
     sum.within(1e-12, "marginal + information = divergence, absolute");
     parts.within(1e-6, "information: grid = Gauss–Hermite at each code");
@@ -170,9 +171,9 @@ fn by_draws() {
             ("I(n; z)", found.information, exact.information),
         ] {
             let distance = estimate.distance(exact);
-            println!(
+            report(format!(
                 "{shape:?} {what}: {estimate}, exact {exact:.5}, {distance:+.2} standard errors"
-            );
+            ));
             assert!(distance.abs() <= 4.0);
         }
         assert!((found.divergence - exact.divergence).abs() < 1e-14);
@@ -205,10 +206,10 @@ fn of_a_part_of_the_data_saturates() {
     };
     for m in [2, 8, 64] {
         let found = Surgery::exact(&codes(m)).unwrap();
-        println!(
+        report(format!(
             "{m} of 64 codes: I = {:.4}, log M = {:.4}",
             found.information, found.bound
-        );
+        ));
         assert!((found.information - (m as f64).ln()).abs() < 1e-4);
     }
 }

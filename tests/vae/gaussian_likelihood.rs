@@ -12,6 +12,7 @@ use rand::Rng;
 use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, Worst};
 use crate::common::random::{matrix, random, rng};
+use crate::common::reporting::report;
 use crate::common::statistics::Statistics;
 use crate::vae::shared::linear_models::{flat, two_axes, variables};
 
@@ -159,7 +160,9 @@ fn is_unbounded_without_error() {
             "{values:?}"
         );
     }
-    println!("log-likelihood per datum at errors of 1, 0.1, …: {values:.2?}");
+    report(format!(
+        "log-likelihood per datum at errors of 1, 0.1, …: {values:.2?}"
+    ));
     assert_eq!(of(0.0, 0.0), Err(ProfileError::Unbounded));
     // With a floor it is bounded, and above the floor it is not felt.
     let floored = of(0.0, 1e-4).unwrap();

@@ -18,6 +18,7 @@ use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::linear_algebra::inverse;
 use crate::common::random::{matrix, random, rng, vector};
+use crate::common::reporting::report;
 use crate::vae::shared::linear_models::{decoder, random_decoder, two_axes, variables};
 use crate::vae::shared::networks::values;
 
@@ -170,7 +171,7 @@ fn in_other_ways() {
     gap.within(1e-12, "gap in three ways, absolute");
     slope.within(1e-12, "gradient at the best q");
     hand.within(1e-12, "gradient of the gap: hand = autodiff");
-    println!("smallest gap: {least:.3} nats");
+    report(format!("smallest gap: {least:.3} nats"));
     assert!(least > 0.0);
 }
 

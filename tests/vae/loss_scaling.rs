@@ -11,6 +11,7 @@ use rand::Rng;
 use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, Worst};
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 use crate::vae::shared::linear_models::{Spectral, decoder, flat, random_decoder, variables};
 use crate::vae::shared::networks::grey;
 
@@ -230,7 +231,9 @@ fn moves_the_optimum_of_the_linear_model() {
     }
     slope.within(1e-12, "gradient at the optimum that β has");
     shrunk.within(1e-12, "variance of a code: βσ²/λ");
-    println!("240 other q: the nearest was {least_loss:.1e} worse");
+    report(format!(
+        "240 other q: the nearest was {least_loss:.1e} worse"
+    ));
     assert!(least_loss > 0.0);
     let tape = Tape::new();
     let v = variables(&tape, &random_decoder(&mut rng, [3, 2]));

@@ -11,6 +11,7 @@ use rand::Rng;
 use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, Worst};
 use crate::common::random::{matrix, random, rng, vector};
+use crate::common::reporting::report;
 use crate::common::statistics::Statistics;
 use crate::vae::shared::networks::{LIKELIHOODS, data, model, small, values};
 
@@ -153,10 +154,10 @@ fn is_biased_where_data_are_not_added_up() {
     let all: Vec<usize> = (0..n).collect();
     let batches = choices(n, m);
     let mean = batches.iter().map(|b| of(b)).sum::<f64>() / batches.len() as f64;
-    println!(
+    report(format!(
         "profiled log-likelihood: {:.4} of all data, {mean:.4} on average over batches of {m}",
         of(&all)
-    );
+    ));
     assert!(mean > of(&all) + 0.01);
     // An epoch whose last batch is short: the mean of the batches' means is not the mean of the data.
     let terms = arr1(&[1.0, 2.0, 3.0, 4.0, 10.0]);

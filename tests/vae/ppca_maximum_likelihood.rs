@@ -16,6 +16,7 @@ use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, Worst};
 use crate::common::linear_algebra::inverse;
 use crate::common::random::{matrix, rng};
+use crate::common::reporting::report;
 use crate::common::statistics::Statistics;
 use crate::vae::shared::linear_models::{
     decoder, elongated, mean_evidence, moments_of, random_decoder, rotation, two_axes, variables,
@@ -140,7 +141,9 @@ fn is_the_maximum() {
     slope.within(1e-12, "gradient at the maximum");
     value.within(1e-12, "log-likelihood in three ways, and rotated");
     dropped.within(1e-13, "σ² = (tr S - tr WWᵀ)/D");
-    println!("1000 other models: the nearest was {least_loss:.1e} nats below the maximum");
+    report(format!(
+        "1000 other models: the nearest was {least_loss:.1e} nats below the maximum"
+    ));
     assert!(least_loss > 0.0);
 }
 
@@ -246,10 +249,10 @@ fn of_many_draws_is_the_model() {
     let ppca = Ppca::fit(two_axes(&owned(x.value())).view(), k).unwrap();
     let error = noise * (2.0 / (n * (d - k)) as f64).sqrt();
     let distance = (ppca.noise_variance - noise) / error;
-    println!(
+    report(format!(
         "σ² {noise:.4}, fitted {:.4}: {distance:+.2} standard errors",
         ppca.noise_variance
-    );
+    ));
     assert!(distance.abs() <= 4.0);
     // The maximum lies above the truth, by about half of the free parameters over N.
     let excess = ppca.log_likelihood - log_p.mean().unwrap();

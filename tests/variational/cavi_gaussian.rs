@@ -16,6 +16,7 @@ use crate::common::comparing::{Checked, Worst};
 use crate::common::linear_algebra::inverse;
 use crate::common::quadrature::gauss_hermite;
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 use crate::common::statistics::slope;
 
 fn target(rng: &mut StdRng, d: usize) -> (Array1<f64>, Array2<f64>) {
@@ -87,7 +88,7 @@ fn update_is_the_minimum_in_its_factor() {
                 .unwrap(),
         );
     }
-    println!("largest slope after an update {largest:.1e}");
+    report(format!("largest slope after an update {largest:.1e}"));
     assert!(largest < 1e-11);
     divergences.within(1e-11, "KL in closed form = the general formula");
     checked.print("KL of a product");
@@ -193,10 +194,10 @@ fn rate() {
             .collect();
         let late = &points[points.len() / 2..];
         let fitted = (0.5 * slope(late)).exp();
-        println!(
+        report(format!(
             "d = {d}: spectral radius {rate:.5}, from the divergence's decay {fitted:.5} ({} sweeps)",
             late.len()
-        );
+        ));
         worst = worst.max((fitted - rate).abs());
     }
     assert!(worst < 5e-3, "{worst}");

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 
 use crate::common::comparing::{REARRANGED, Worst};
 use crate::common::random::rng;
+use crate::common::reporting::report;
 use crate::common::statistics::{estimate_agrees, slope};
 use crate::variational::shared::linear_models::linear;
 use crate::variational::shared::tables::{
@@ -68,7 +69,9 @@ fn have_the_evidence_as_their_mean_where_q_covers() {
             }
         }
     }
-    println!("{missed} rows in which q misses mass, where E w < p(x)");
+    report(format!(
+        "{missed} rows in which q misses mass, where E w < p(x)"
+    ));
     assert!(missed > 3);
     worst.within(REARRANGED, "E w = Σ_{q > 0} p(x, z), relative");
 }
@@ -94,7 +97,9 @@ fn lose_half_the_variance_near_the_posterior() {
         points.push((size.ln(), (model.gap().item() - 0.5 * variance).abs().ln()));
     }
     let slope = slope(&points);
-    println!("remainder of ½ Var w/p²: slope {slope:.3} in log ε, expected 3");
+    report(format!(
+        "remainder of ½ Var w/p²: slope {slope:.3} in log ε, expected 3"
+    ));
     assert!((slope - 3.0).abs() < 0.1);
 }
 

@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::common::comparing::{REARRANGED, Worst};
 use crate::common::random::rng;
+use crate::common::reporting::report;
 use crate::common::statistics::estimate_agrees;
 use crate::variational::shared::linear_models::linear;
 use crate::variational::shared::tables::{
@@ -69,7 +70,9 @@ fn as_likelihood_minus_the_divergence_from_the_prior() {
         with_plus_above += usize::from(wrong > model.evidence().item());
         cases += 1;
     }
-    println!("with + KL the `bound` lies above log p(x) in {with_plus_above} of {cases} cases");
+    report(format!(
+        "with + KL the `bound` lies above log p(x) in {with_plus_above} of {cases} cases"
+    ));
     assert!(with_plus_above > 20);
     worst.within(REARRANGED, "E log p(x|z) - KL(q‖prior) = E log w, absolute");
 }
@@ -137,7 +140,7 @@ fn by_sampling() {
                 && (constant.mean - model.log_evidence(x).unwrap().item()).abs() < 1e-12
         );
     }
-    println!("farthest {farthest:.2} standard errors");
+    report(format!("farthest {farthest:.2} standard errors"));
     // A weight of 0 is no accident: the bound is -∞.
     let weights = LogWeights::new(arr1(&[-1.0, NEVER]));
     assert_eq!(

@@ -11,6 +11,7 @@ use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::quadrature::gauss_hermite_grid;
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 use crate::variational::shared::linear_models::{linear, linear_inputs, model_of, q_of};
 use crate::variational::shared::tables::{Form, bound};
 
@@ -122,7 +123,7 @@ fn of_a_linear_model_is_the_divergence_from_the_posterior() {
             smallest = smallest.min(gap);
         }
     }
-    println!("smallest gap of a random q {smallest:.2} nats");
+    report(format!("smallest gap of a random q {smallest:.2} nats"));
     worst.within(1e-12, "log p(x) - ELBO = KL(q‖posterior), relative");
 }
 
@@ -201,7 +202,9 @@ fn and_the_gradient_of_the_model() {
             same.entries(&owned(found.wrt(learnt)), &owned(exact.wrt(learnt)));
         }
     }
-    println!("W and log σ² with another covariance: at least {least:.1e} off");
+    report(format!(
+        "W and log σ² with another covariance: at least {least:.1e} off"
+    ));
     assert!(least > 1e-3);
     same.within(1e-11, "∇θ ELBO = ∇θ log p where E_q ∇θ log p(z|x) = 0");
 }

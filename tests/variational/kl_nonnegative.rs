@@ -12,6 +12,7 @@ use rand::Rng;
 
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 use crate::variational::shared::tables::{NEVER, logs, naive_divergence, probabilities};
 
 fn plain_divergence(q: &[f64], p: &[f64]) -> f64 {
@@ -123,9 +124,9 @@ fn and_zero_only_where_the_tables_agree() {
         lowest = lowest.min(found);
         naive_lowest = naive_lowest.min(naive_divergence(&q, &p));
     }
-    println!(
+    report(format!(
         "lowest of 3000 divergences {lowest:.1e}, from the definition as written {naive_lowest:.1e}"
-    );
+    ));
     assert!(lowest >= 0.0);
     assert!(
         naive_lowest < 0.0,
@@ -137,15 +138,15 @@ fn and_zero_only_where_the_tables_agree() {
 fn but_no_metric() {
     let coin = |p: f64| [p, 1.0 - p];
     let kl = |q: f64, p: f64| plain_divergence(&coin(q), &coin(p));
-    println!(
+    report(format!(
         "KL(0.5, 0.1) = {:.4}, KL(0.1, 0.5) = {:.4}",
         kl(0.5, 0.1),
         kl(0.1, 0.5)
-    );
+    ));
     assert!((kl(0.5, 0.1) - 0.5108).abs() < 1e-4 && (kl(0.1, 0.5) - 0.3681).abs() < 1e-4);
     // The detour over 0.25 is shorter than the straight way, and so it is for the sum of both directions.
     let (straight, detour) = (kl(0.5, 0.1), kl(0.5, 0.25) + kl(0.25, 0.1));
-    println!("straight {straight:.4}, with a detour {detour:.4}");
+    report(format!("straight {straight:.4}, with a detour {detour:.4}"));
     assert!(detour < straight);
     let both = |q, p| kl(q, p) + kl(p, q);
     assert!(both(0.5, 0.25) + both(0.25, 0.1) < both(0.5, 0.1));

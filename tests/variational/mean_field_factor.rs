@@ -17,6 +17,7 @@ use rand::rngs::StdRng;
 use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 use crate::variational::shared::tables::{NEVER, probabilities};
 
 const TABLES: [&[usize]; 5] = [&[2, 2, 2], &[3, 2, 4], &[5], &[2, 3, 2, 2], &[1, 3]];
@@ -122,7 +123,7 @@ fn gradients() {
                 .unwrap(),
         );
     }
-    println!("largest slope after an update {largest:.1e}");
+    report(format!("largest slope after an update {largest:.1e}"));
     assert!(largest < 1e-14);
     by_hand.within(1e-12, "∇ of the bound by hand");
     checked.print("bound of a product");
@@ -153,6 +154,8 @@ fn never_lowers_the_bound() {
             assert!((evidence - fit.elbo()).abs() < 1e-13);
         }
     }
-    println!("{sweeps} sweeps; smallest gap of a product {nearest:.1e} nats");
+    report(format!(
+        "{sweeps} sweeps; smallest gap of a product {nearest:.1e} nats"
+    ));
     assert!(nearest > 0.0);
 }

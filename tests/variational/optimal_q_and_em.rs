@@ -13,6 +13,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 use crate::variational::shared::tables::{NEVER, logs, probabilities};
 
 #[test]
@@ -40,7 +41,7 @@ fn no_q_is_better_than_the_posterior() {
             assert!(found == NEVER && *p == 0.0 || (found - (0.4 * p).ln()).abs() < 1e-14);
         }
     }
-    println!("largest slope at the posterior {slopes:.1e}");
+    report(format!("largest slope at the posterior {slopes:.1e}"));
     assert!(slopes < 1e-15);
 }
 
@@ -152,9 +153,9 @@ fn never_lowers_the_likelihood() {
             steps += 1;
         }
     }
-    println!(
+    report(format!(
         "{steps} steps, lowest rise {lowest_rise:.1e} nats, widest gap after an M-step {widest:.2} nats"
-    );
+    ));
     assert!(steps > 300 && widest > 0.1);
 }
 
@@ -179,7 +180,7 @@ fn finds_the_mixture_that_made_the_data() {
     };
     let fit = em(data.view(), start, Covariances::Full, stopping).unwrap();
     let m = &fit.mixture;
-    println!("after {} steps: {m:?}", fit.bounds.len());
+    report(format!("after {} steps: {m:?}", fit.bounds.len()));
     // With the components known a mean is off by σ/√(nπ), which is 0.0065 and 0.0085; overlap makes it a little more.
     assert!(fit.converged && (&m.means - &truth.means).iter().all(|e| e.abs() < 0.05));
     assert!((&m.weights - &truth.weights).iter().all(|e| e.abs() < 0.02));
@@ -191,6 +192,8 @@ fn finds_the_mixture_that_made_the_data() {
     // The maximum likelihood is above that of the truth, by about a number of parameters times ½.
     let of_truth: f64 = truth.log_densities(data.view()).unwrap().sum();
     let excess = fit.log_likelihoods.last().unwrap() - of_truth;
-    println!("log-likelihood above that of the truth by {excess:.2} nats");
+    report(format!(
+        "log-likelihood above that of the truth by {excess:.2} nats"
+    ));
     assert!(excess > 0.0 && excess < 15.0);
 }

@@ -1,6 +1,6 @@
 //! The figures of chapter 1, background.
 
-use crate::background::Trials;
+use crate::background::{Beta, Trials};
 use crate::distributions::Estimate;
 use crate::distributions::noise::stream;
 use rand::Rng;
@@ -11,7 +11,60 @@ use crate::cli::plot::{Axis, Chart, Panel, colors};
 
 /// All of them.
 pub fn figures() -> Vec<Figure> {
-    vec![likelihood_is_not_a_density(), monte_carlo_expectation()]
+    vec![
+        prior_to_posterior(),
+        likelihood_is_not_a_density(),
+        monte_carlo_expectation(),
+    ]
+}
+
+/// A coin's prior, its likelihood and its posterior, before the data, after a few tosses and after many.
+fn prior_to_posterior() -> Figure {
+    let prior = Beta::new(2.0, 2.0).expect("positive parameters");
+    let panel = |title: &str, successes: u64, failures: u64, highest: f64| {
+        let posterior = prior.posterior(successes, failures);
+        let log_evidence = prior.log_evidence(successes, failures);
+        let curve = |of: &dyn Fn(f64) -> f64| -> Vec<(f64, f64)> {
+            (1..200)
+                .map(|i| f64::from(i) / 200.0)
+                .map(|theta| (theta, of(theta)))
+                .collect()
+        };
+        let trials = Trials {
+            successes,
+            failures,
+        };
+        // Over the evidence, so that it is what the prior is multiplied by.
+        let update = |theta: f64| {
+            let log_likelihood = trials.log_likelihood(theta).expect("a probability");
+            (log_likelihood - log_evidence).exp()
+        };
+        Panel::new(
+            title,
+            Axis::linear("probability of heads θ"),
+            Axis::linear("density").range(0.0, highest),
+        )
+        .line(
+            "prior",
+            colors::GRAY,
+            curve(&|theta| prior.log_density(theta).exp()),
+        )
+        .dashed("likelihood / evidence", colors::VERMILION, curve(&update))
+        .line(
+            "posterior",
+            colors::BLUE,
+            curve(&|theta| posterior.log_density(theta).exp()),
+        )
+    };
+    let label = "Prior, likelihood over evidence, and posterior of a coin: after 4 tosses the posterior lies between prior and \
+                 likelihood, after 40 it follows the likelihood";
+    let chart = Chart::new(label)
+        .panel(panel("3 heads, 1 tail", 3, 1, 3.0))
+        .panel(panel("30 heads, 10 tails", 30, 10, 7.0));
+    Figure {
+        name: "prior-to-posterior",
+        svg: chart.svg(),
+    }
 }
 
 /// One function of k and θ, read along k and read along θ.

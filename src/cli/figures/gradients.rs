@@ -9,11 +9,61 @@ use crate::gradients::{
 use ndarray::{Array1, Array2, arr0, arr1};
 
 use super::Figure;
-use crate::cli::plot::{Axis, Chart, Panel, Station, colors, graph};
+use crate::cli::plot::{
+    Arrow, Axis, Chart, Flow, Kind, Node, Panel, Station, colors, diagram, graph,
+};
 
 /// All of them.
 pub fn figures() -> Vec<Figure> {
-    vec![three_lines(), gradient_variance()]
+    vec![randomness(), three_lines(), gradient_variance()]
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// the chapter's opening
+
+/// Where the randomness sits before and after the sample is written as a function of noise.
+fn randomness() -> Figure {
+    let node = |kind, x: f64, y: f64, title, note| Node {
+        kind,
+        at: (x, y),
+        title,
+        note,
+    };
+    let nodes = [
+        node(Kind::Computed, 90.0, 140.0, "φ", "parameters"),
+        node(Kind::Random, 300.0, 140.0, "z", "drawn from q(z; φ)"),
+        node(Kind::Objective, 510.0, 140.0, "f(z)", "what is averaged"),
+        node(Kind::Computed, 90.0, 290.0, "φ", "parameters"),
+        node(Kind::Computed, 300.0, 290.0, "z", "g(φ, ε)"),
+        node(Kind::Objective, 510.0, 290.0, "f(z)", "what is averaged"),
+        node(Kind::Random, 300.0, 400.0, "ε", "knows nothing of φ"),
+    ];
+    let arrow = |flow, from, to| Arrow { flow, from, to };
+    let arrows = [
+        arrow(Flow::Forward, 0, 1),
+        arrow(Flow::Forward, 1, 2),
+        arrow(Flow::Back, 2, 1),
+        arrow(Flow::Blocked, 1, 0),
+        arrow(Flow::Forward, 3, 4),
+        arrow(Flow::Forward, 4, 5),
+        arrow(Flow::Forward, 6, 4),
+        arrow(Flow::Back, 5, 4),
+        arrow(Flow::Back, 4, 3),
+    ];
+    let label = "Two graphs. Before: the parameters decide from which distribution z is drawn, and no gradient passes through \
+                 the draw. After: z is computed from the parameters and from noise that is drawn beside them, and the \
+                 gradient passes through z to the parameters";
+    let captions = [
+        ((24.0, 86.0), "before: the randomness lies on the way back"),
+        (
+            (24.0, 236.0),
+            "after reparameterisation: it lies beside the way",
+        ),
+    ];
+    Figure {
+        name: "reparameterisation",
+        svg: diagram((600.0, 450.0), label, &captions, &nodes, &arrows),
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------

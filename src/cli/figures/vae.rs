@@ -9,11 +9,63 @@ use crate::vae::{LinearVae, Ppca};
 use ndarray::{Array1, Array2, Ix2, arr0, arr1, arr2};
 
 use super::Figure;
-use crate::cli::plot::{Axis, Chart, Panel, colors};
+use crate::cli::plot::{Arrow, Axis, Chart, Flow, Kind, Node, Panel, colors, diagram};
 
 /// All of them.
 pub fn figures() -> Vec<Figure> {
-    vec![elbo_training(), posterior_collapse()]
+    vec![model(), elbo_training(), posterior_collapse()]
+}
+
+/// From a datum to its reconstruction, with both terms of the bound and the paths of their gradients.
+fn model() -> Figure {
+    let node = |kind, x: f64, y: f64, title, note| Node {
+        kind,
+        at: (x, y),
+        title,
+        note,
+    };
+    let nodes = [
+        node(Kind::Computed, 90.0, 130.0, "x", "a datum"),
+        node(Kind::Computed, 300.0, 130.0, "μ, s", "encoder's output"),
+        node(Kind::Computed, 530.0, 130.0, "z", "μ + exp(s/2) ε"),
+        node(Kind::Computed, 760.0, 130.0, "x̂", "decoder's output"),
+        node(Kind::Random, 530.0, 270.0, "ε", "from N(0, I)"),
+        node(
+            Kind::Objective,
+            300.0,
+            270.0,
+            "KL(q ‖ p)",
+            "charge: subtracted",
+        ),
+        node(
+            Kind::Objective,
+            760.0,
+            270.0,
+            "log p(x | z)",
+            "reward: added",
+        ),
+    ];
+    let arrow = |flow, from, to| Arrow { flow, from, to };
+    let arrows = [
+        arrow(Flow::Forward, 0, 1),
+        arrow(Flow::Forward, 1, 2),
+        arrow(Flow::Forward, 2, 3),
+        arrow(Flow::Forward, 4, 2),
+        arrow(Flow::Forward, 1, 5),
+        arrow(Flow::Forward, 3, 6),
+        arrow(Flow::Back, 6, 3),
+        arrow(Flow::Back, 3, 2),
+        arrow(Flow::Back, 2, 1),
+        arrow(Flow::Back, 5, 1),
+    ];
+    let label = "A variational autoencoder: the encoder turns x into μ and s, noise makes of them z, the decoder turns z into \
+                 the parameters of x; the gradient of the reconstruction goes back through the sample, that of the divergence \
+                 directly, and they meet at μ and s";
+    let captions = [((163.0, 84.0), "encoder"), ((618.0, 84.0), "decoder")];
+    Figure {
+        name: "vae-model",
+        svg: diagram((850.0, 330.0), label, &captions, &nodes, &arrows),
+    }
 }
 
 /// 200 data in eight dimensions, of variances from 4 down to 0.1.

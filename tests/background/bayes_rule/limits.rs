@@ -5,6 +5,7 @@ use elbo::background::{BadData, bayes, posterior};
 use ndarray::{Array1, Array2, arr1, arr2};
 
 use crate::common::arrays::owned;
+use crate::common::reporting::report;
 
 const INF: f64 = f64::INFINITY;
 
@@ -33,7 +34,7 @@ fn with_zeros() {
     let likelihood = arr1(&[1.0, 0.0, 0.0]);
     let error = bayes(arr1(&[0.0, 0.1, 0.9]).view(), likelihood.view()).unwrap_err();
     assert_eq!(error, BadData::Impossible { row: 0 });
-    println!("{error}");
+    report(format!("{error}"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::{linear, model};
 use crate::common::arrays::owned;
 use crate::common::comparing::{REARRANGED, Worst};
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 
 const INF: f64 = f64::INFINITY;
 
@@ -27,7 +28,10 @@ fn in_many_dimensions() {
     ];
     let mut worst = Worst::default();
     worst.entries(&ways[0], &ways[1]);
-    println!("log p(x) of three data in 300 dimensions: {:.3}", ways[0]);
+    report(format!(
+        "log p(x) of three data in 300 dimensions: {:.3}",
+        ways[0]
+    ));
     worst.within(1e-11, "both ways in 300 dimensions");
     // The smaller matrix keeps its digits where the noise is small: |δ - Wm|²/σ² + |m|² is a sum of squares.
     let tape = Tape::new();
@@ -43,7 +47,9 @@ fn in_many_dimensions() {
         .unwrap()
         .item();
     let relative = ((by_latents - by_covariance) / by_latents).abs();
-    println!("noise e^-20, x in the plane of W: the ways differ by {relative:.1e}");
+    report(format!(
+        "noise e^-20, x in the plane of W: the ways differ by {relative:.1e}"
+    ));
     assert!(relative < 1e-6);
 }
 

@@ -10,6 +10,7 @@ use ndarray::{Array2, arr1, arr2};
 
 use crate::common::comparing::{REARRANGED, Worst};
 use crate::common::quadrature::trapezium;
+use crate::common::reporting::report;
 
 const INF: f64 = f64::INFINITY;
 
@@ -35,7 +36,7 @@ fn and_may_have_no_maximum() {
     let flat = arr2(&[[1.0, 0.1], [2.0, 0.1], [4.0, 0.1]]);
     let error = gaussian_maximum_likelihood(flat.view()).unwrap_err();
     assert_eq!(error, BadData::Unbounded { dimension: 1 });
-    println!("{error}");
+    report(format!("{error}"));
     assert!(gaussian_maximum_likelihood(arr2(&[[f64::NAN]]).view()).is_err());
     let trials = |successes, failures| Trials {
         successes,

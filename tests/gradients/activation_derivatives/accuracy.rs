@@ -1,5 +1,6 @@
 //! Values and slopes to the last digits, against a table of correctly rounded ones.
 
+use crate::common::reporting::report;
 use elbo::Scalar;
 use elbo::autodiff::Tape;
 
@@ -117,10 +118,10 @@ fn relative_accuracy<T: Scalar>(edge: f64, least_rows: usize) {
             worst_value = worst_value.max(roundings::<T>(y, value(x)));
             worst_slope = worst_slope.max(roundings::<T>(dy, slope(x)));
         }
-        println!(
+        report(format!(
             "{name} in {}: value {worst_value:.2} ε, derivative {worst_slope:.2} ε, relative",
             std::any::type_name::<T>()
-        );
+        ));
         assert!(worst_value <= 4.0, "{name}: value off by {worst_value} ε");
         assert!(
             worst_slope <= 4.0,
@@ -144,10 +145,10 @@ fn tanh_accuracy<T: Scalar>(edge: f64) {
         assert!(dy.is_finite(), "tanh' at {} = {dy}", row[0]);
         absolute = absolute.max((dy - row[4]).abs() / epsilon);
     }
-    println!(
+    report(format!(
         "tanh in {}: value {value:.2} ε, relative; derivative {absolute:.2} ε, absolute",
         std::any::type_name::<T>()
-    );
+    ));
     assert!(value <= 4.0, "tanh: value off by {value} ε");
     assert!(absolute <= 4.0, "tanh: derivative off by {absolute} ε");
 }
@@ -159,7 +160,7 @@ fn of_tanh_keep_their_absolute_accuracy() {
     for x in [5.0, 10.0, 18.25, 20.0] {
         let [_, dy] = at::<f64>(|x| x.tanh(), x);
         let relative = (dy - row_at(x)[4]).abs() / row_at(x)[4];
-        println!("1 - tanh² at {x}: relative error {relative:.1e}");
+        report(format!("1 - tanh² at {x}: relative error {relative:.1e}"));
     }
     let [_, dy] = at::<f64>(|x| x.tanh(), 20.0);
     assert_eq!(dy, 0.0, "the notes say that nothing is left at 20");

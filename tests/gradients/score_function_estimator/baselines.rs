@@ -10,6 +10,7 @@ use ndarray::{Array1, Array2, Axis, arr1, arr2};
 
 use crate::common::comparing::Worst;
 use crate::common::random::{matrix, rng, vector};
+use crate::common::reporting::report;
 use crate::common::statistics::Statistics;
 use crate::gradients::shared::{
     bent, bent_by_hand, dynamic, gaussian, moved, normal_noise, scores_by_hand, univariate,
@@ -149,7 +150,9 @@ fn can_suffer_from_the_mean_as_baseline() {
     let best = best_baseline(&q, &nodes, |_, z| (z.square() * -2.0).exp().sum_last()).unwrap()[0];
     assert!((best - 5f64.powf(-1.5)).abs() < 1e-12, "{best}");
     let [none, mean, least] = [0.0, 5f64.powf(-0.5), best].map(|b| bump(&Baseline::Constant(b)));
-    println!("variance without a baseline {none:.4}, with E f {mean:.4}, with b* {least:.4}");
+    report(format!(
+        "variance without a baseline {none:.4}, with E f {mean:.4}, with b* {least:.4}"
+    ));
     // E f² s² = E ε² e^(-4ε²) = 9^(-3/2).
     assert!((none - 1.0 / 27.0).abs() < 1e-12);
     assert!((least - (1.0 / 27.0 - 1.0 / 125.0)).abs() < 1e-12);
@@ -177,7 +180,9 @@ fn is_biased_by_the_baseline_of_its_own_draws() {
     Statistics::of(&other).agree_with(2.0, "b* of the other draws");
     let own = Estimate::of(own).unwrap();
     let distance = own.distance(2.0);
-    println!("b* of all ten draws: {own} instead of 2, {distance:+.0} standard errors");
+    report(format!(
+        "b* of all ten draws: {own} instead of 2, {distance:+.0} standard errors"
+    ));
     assert_eq!(
         (format!("{:.3}", own.mean), distance.round()),
         ("1.501".to_owned(), -46.0)
@@ -201,10 +206,10 @@ fn understates_the_error_of_few_draws() {
         let [a, b] = of(&pair.to_owned().insert_axis(Axis(1)));
         [variance + weight * a, reported + weight * b]
     });
-    println!(
+    report(format!(
         "2 draws: variance of the mean {}, reported {}",
         exact[0], exact[1]
-    );
+    ));
     assert!((exact[0] - 14.0).abs() < 1e-11 && (exact[1] - 10.0).abs() < 1e-11);
     // More of them by experiments.
     let mut rng = rng(116);
@@ -218,11 +223,11 @@ fn understates_the_error_of_few_draws() {
             .collect();
         let [variance, reported] =
             [0, 1].map(|part| Estimate::of(found.iter().map(|pair| pair[part])).unwrap());
-        println!(
+        report(format!(
             "{n} draws: deviation of the mean {:.3}, reported {:.3}",
             variance.mean.sqrt(),
             reported.mean.sqrt()
-        );
+        ));
         for (estimate, expected) in [variance, reported].iter().zip(expected) {
             let distance = estimate.distance(expected * expected);
             assert!(distance.abs() <= 4.0, "{n} draws: {estimate}, {expected}²");

@@ -9,6 +9,7 @@ use ndarray::{arr1, arr2};
 use super::Conjugate;
 use crate::common::comparing::Worst;
 use crate::common::random::rng;
+use crate::common::reporting::report;
 use crate::gradients::shared::{Quadratic, gaussian, univariate};
 
 #[test]
@@ -62,7 +63,9 @@ fn as_gradients() {
             likelihood.log_joint(z) + negative_divergence
         });
         let [a, b] = [variance(a), variance(b)];
-        println!("prior precision {coupling} beside 1: variance of ∂μ₁ {a:.2} for A, {b:.2} for B");
+        report(format!(
+            "prior precision {coupling} beside 1: variance of ∂μ₁ {a:.2} for A, {b:.2} for B"
+        ));
         let relative = [a / expected[0], b / expected[1]];
         assert!(relative.iter().all(|r| (r - 1.0).abs() < 1e-12), "{a} {b}");
     }
@@ -83,7 +86,9 @@ fn as_gradients() {
         estimator_b(q, &standard.prior(z.tape()), convex)
     });
     let [a, b] = [a, b].map(|draws| draws.unwrap().moments(weights)[1][0]);
-    println!("convex log-likelihood: variance of ∂μ {a:.4} for A, {b:.4} for B");
+    report(format!(
+        "convex log-likelihood: variance of ∂μ {a:.4} for A, {b:.4} for B"
+    ));
     let v = (-0.5f64).exp();
     assert!((a - v * (1.0 - curvature).powi(2)).abs() < 1e-12);
     assert!((b - v * curvature.powi(2)).abs() < 1e-12);

@@ -8,6 +8,7 @@ use super::{standard, standard_by_hand};
 use crate::common::arrays::owned;
 use crate::common::comparing::{REARRANGED, Worst};
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 
 #[test]
 fn is_least_at_the_prior() {
@@ -55,11 +56,11 @@ fn keeps_its_digits_near_the_prior() {
         let naive = 0.5 * (f64::exp(s) - 1.0 - s);
         let series = 0.5 * (s * s / 2.0 + s.powi(3) / 6.0 + s.powi(4) / 24.0 + s.powi(5) / 120.0);
         let relative = |x: f64| ((x - series) / series).abs();
-        println!(
+        report(format!(
             "s = {s:+e}: relative error {:.1e}; with exp {:.1e}",
             relative(found),
             relative(naive)
-        );
+        ));
         // One rounding of e^s - 1, of size |s| ε, against s²/4.
         assert!(relative(found) <= 4.0 * f64::EPSILON / s.abs());
     }

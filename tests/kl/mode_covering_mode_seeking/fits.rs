@@ -1,5 +1,6 @@
 //! Targets that are hard to fit: in the plane, far apart, narrow, correlated, with a saddle.
 
+use crate::common::reporting::report;
 use elbo::autodiff::Var;
 use elbo::kl::{
     FitError, FitOptions, Grid, Moments, Shape, Target, UnivariateMixture, reverse_fit,
@@ -78,10 +79,10 @@ fn tells_a_saddle_from_a_minimum() {
     let starts = [round.clone(), tilted(0.3), tilted(0.4), tilted(-0.3)];
     let saddle = reverse_fit(log_p, Shape::Full, &round, &effort).unwrap();
     let found = reverse_minima(log_p, Shape::Full, &starts, &effort);
-    println!(
+    report(format!(
         "round: {:.4}, along an arm: {:.4}",
         saddle.divergence, found.fits[0].divergence
-    );
+    ));
     let digits = |x: f64| (x * 1e3).round() / 1e3;
     let divergences = [saddle.divergence, found.fits[0].divergence].map(digits);
     assert!(
@@ -108,7 +109,9 @@ fn far_apart_the_middle_is_still_a_minimum() {
         let fit = reverse_fit(|z| target.log_density(z), Shape::Full, &start, &effort);
         let fit = fit.unwrap();
         let deviation = fit.q.covariance[[0, 0]].sqrt();
-        println!("{separation} apart: deviation {deviation:.4}, predicted {predicted:.4}");
+        report(format!(
+            "{separation} apart: deviation {deviation:.4}, predicted {predicted:.4}"
+        ));
         assert!(fit.minimum && (fit.q.mean[0] - 0.5 * separation).abs() < 1e-6);
         assert!((deviation - predicted).abs() < 0.001 * predicted);
         assert!(fit.quadrature_error < 1e-8);
@@ -132,7 +135,7 @@ fn takes_more_nodes_where_it_needs_them() {
     let fit = reverse_fit(log_p, Shape::Full, &start, &effort).unwrap();
     let c = 6.0 * std::f64::consts::FRAC_2_PI.sqrt();
     let predicted = (0.5 * (c + (c * c + 4.0).sqrt())).powi(2);
-    println!("12 apart: {:?}, predicted {predicted:.4}", fit.q);
+    report(format!("12 apart: {:?}, predicted {predicted:.4}", fit.q));
     assert!(fit.minimum && fit.quadrature_error < effort.quadrature);
     assert!((fit.q.mean[0] - 6.0).abs() < 1e-6);
     assert!((fit.q.covariance[[0, 0]] / predicted - 1.0).abs() < 0.01);
@@ -172,7 +175,10 @@ fn narrow_and_correlated_targets_are_reached() {
             &effort,
         );
         let fit = fit.unwrap_or_else(|error| panic!("ρ = {rho}, scale {scale}: {error}"));
-        println!("ρ = {rho}, scale {scale}: {} steps", fit.iterations);
+        report(format!(
+            "ρ = {rho}, scale {scale}: {} steps",
+            fit.iterations
+        ));
         let scales = [1.0, scale];
         for i in 0..2 {
             assert!((fit.q.mean[i] - target.mean[i]).abs() < 1e-6 * scales[i]);

@@ -4,6 +4,7 @@ use std::f64::consts::LN_2;
 
 use super::{coin, naive};
 use crate::common::comparing::Worst;
+use crate::common::reporting::report;
 
 /// a, log p(1), log p(0), σ(a), computed with 400 digits (mpmath) and rounded once.
 const TABLE: [[f64; 4]; 7] = [
@@ -48,7 +49,7 @@ fn are_finite_at_the_extremes() {
             worst_slope = worst_slope.max((derivative - slope).abs());
         }
     }
-    println!("derivative: worst difference {worst_slope:.1e}");
+    report(format!("derivative: worst difference {worst_slope:.1e}"));
     assert!(worst_slope <= f64::EPSILON);
     worst.within(4.0 * f64::EPSILON, "value, relative to itself");
     assert_eq!(coin::<f64>(0.0, 700.0), [-700.0, -1.0]);
@@ -73,7 +74,7 @@ fn where_the_naive_form_breaks() {
         first_not_finite(1.0, |a| naive(1.0f32, a as f32).is_finite()),
         first_not_finite(-1.0, |a| naive(1.0f32, a as f32).is_finite()),
     ];
-    println!("the naive form breaks at {found:.4?}");
+    report(format!("the naive form breaks at {found:.4?}"));
     // 1 + e^-a rounds to 1 from e^-a = ε/2 on: 53 log 2 and 24 log 2.
     let rounds = [53.0, 24.0].map(|bits: f64| bits * LN_2);
     // e^-a overflows beyond the largest number.

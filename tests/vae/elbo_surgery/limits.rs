@@ -8,6 +8,7 @@ use ndarray::Array2;
 
 use super::random_codes;
 use crate::common::random::rng;
+use crate::common::reporting::report;
 
 #[test]
 fn at_its_limits() {
@@ -25,10 +26,10 @@ fn at_its_limits() {
         // At most the mean of the overlaps e^(-Δ²/8) with the other codes: four at Δ, two at 2Δ.
         let most =
             (4.0 * (-distance.powi(2) / 8.0).exp() + 2.0 * (-distance.powi(2) / 2.0).exp()) / 3.0;
-        println!(
+        report(format!(
             "three codes {distance} deviations apart: log 3 - I = {left:.1e}, at most {most:.1e}; divergence {:.1}",
             found.divergence
-        );
+        ));
         assert!(-1e-12 < left && left <= most + 1e-12);
     }
     // A collapsed encoder: all three are 0.
@@ -79,7 +80,9 @@ fn of_narrow_codes() {
             Ok(exact) => {
                 assert!(s > -60.0);
                 let off = exact.information.abs() + (exact.marginal - exact.divergence).abs();
-                println!("one code of deviation e^({s}/2): the grid is off by {off:.1e}");
+                report(format!(
+                    "one code of deviation e^({s}/2): the grid is off by {off:.1e}"
+                ));
                 assert!(off < 1e-6, "{s}: {off:e}");
             }
             Err(reason) => assert!(matches!(reason, SurgeryError::TooNarrow { .. }), "{reason}"),
@@ -91,11 +94,11 @@ fn of_narrow_codes() {
         let codes = line(&[(3.0, s), (3.0, s - 2.0)]);
         let found = Surgery::sampled(&codes, 20_000, &mut rng).unwrap();
         let distance = found.information.distance(wide.information);
-        println!(
+        report(format!(
             "s = {s} and {}: I = {}, {distance:+.2} standard errors",
             s - 2.0,
             found.information
-        );
+        ));
         assert!(distance.abs() <= 4.0);
     }
     // A point beside a unit code: it determines the index, log 2.

@@ -1,6 +1,7 @@
 //! Training on digits reaches the exact maximum of the likelihood (`cargo test linear_vae_gap::digits -- --nocapture`
 //! shows how).
 
+use crate::common::reporting::report;
 use std::ops::ControlFlow;
 
 use elbo::autodiff::Tape;
@@ -48,19 +49,19 @@ fn reach_the_exact_likelihood() {
         .into_iter()
         .filter(|c| c.iter().all(|&p| p == c[0]))
         .count();
-    println!(
+    report(format!(
         "{} images of {} pixels, {constant} of them constant; {latent} latents",
         x.nrows(),
         x.ncols()
-    );
-    println!(
+    ));
+    report(format!(
         "largest eigenvalue {:.3}, σ² of the maximum {:.5}",
         ppca.spectrum.values[0], ppca.noise_variance
-    );
-    println!(
+    ));
+    report(format!(
         "exact log-likelihood at the maximum {:10.3} nats per image",
         ppca.log_likelihood
-    );
+    ));
     let [train, test] = [data.train, data.test].map(|images| images.pixels_as(Binarisation::None));
     let mut parameters = Parameters::<f64>::new();
     let vae = LinearVae::new(x.ncols(), latent, &mut parameters, &mut rng);
@@ -89,12 +90,14 @@ fn reach_the_exact_likelihood() {
         let gap = vae.decoder(&p).diagonal_gap().unwrap().item();
         assert!(bound < evidence && evidence < ppca.log_likelihood);
         (reached, least_gap) = (bound, gap);
-        println!(
+        report(format!(
             "after {epochs} epochs more at rate {rate:e}: bound {bound:10.3}, its evidence {evidence:10.3}, least gap {gap:.4}"
-        );
+        ));
     }
     let missing = ppca.log_likelihood - reached;
-    println!("the trained bound is {missing:.3} nats per image below the exact maximum");
+    report(format!(
+        "the trained bound is {missing:.3} nats per image below the exact maximum"
+    ));
     // As the notes have it.
     for (found, quoted) in [
         (ppca.log_likelihood, 76.732),

@@ -10,6 +10,7 @@ use ndarray::{Array1, Array2, arr0, arr2};
 
 use crate::common::comparing::Worst;
 use crate::common::random::rng;
+use crate::common::reporting::report;
 use crate::vae::shared::linear_models::{at_log_noise, decoder, elongated, rotation, variables};
 
 #[test]
@@ -34,10 +35,10 @@ fn is_zero_for_orthogonal_columns_only() {
         };
         evidence.number(mean(&rotated), mean(&straight), 1.0);
         let gaps = [straight, rotated].map(|model| model.diagonal_gap().unwrap().item());
-        println!(
+        report(format!(
             "{d} dimensions, {k} latents: gap {:.1e}, with W rotated {:.4} nats",
             gaps[0], gaps[1]
-        );
+        ));
         assert!(gaps[0] < 1e-28 && gaps[1] > 1e-3);
     }
     evidence.within(1e-12, "the evidence of a rotated W");

@@ -12,6 +12,7 @@ use crate::common::arrays::owned;
 use crate::common::comparing::Worst;
 use crate::common::quadrature::gauss_hermite_grid;
 use crate::common::random::rng;
+use crate::common::reporting::report;
 use crate::common::statistics::Statistics;
 use crate::vae::shared::networks::{LIKELIHOODS, data, model, small};
 
@@ -75,10 +76,10 @@ fn is_estimated_without_bias() {
             let means: Vec<f64> = gradients.iter().map(|g| g[i]).collect();
             worst = worst.max(Statistics::of(&means).distance(exact, 1e-12).abs());
         }
-        println!(
+        report(format!(
             "{} weights: worst mean gradient {worst:.2} standard errors off",
             exact_gradients.len()
-        );
+        ));
         assert!(worst <= 4.0, "{what}: {worst}");
     }
 }

@@ -12,6 +12,7 @@ use crate::common::arrays::owned;
 use crate::common::comparing::Worst;
 use crate::common::linear_algebra::inverse;
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 use crate::vae::shared::linear_vae::{Linear, square};
 use crate::vae::shared::networks::{DIVERGENCES, data, model, small, softplus};
 
@@ -37,7 +38,7 @@ fn of_a_linear_model() {
     }
     bound.within(1e-12, "bound of the linear model = closed form");
     gap.within(1e-12, "log p(x) - bound = KL(q‖posterior)");
-    println!("smallest gap: {least_gap:.3} nats");
+    report(format!("smallest gap: {least_gap:.3} nats"));
 }
 
 #[test]
@@ -136,7 +137,9 @@ fn of_coins_over_a_plane_of_latents() {
             let (found, _) = exact_bound(&vae.clone().with_divergence(way), &p, &x, 40);
             bound.number(found, expected, expected.abs());
             gap.number(evidence - found, divergence, expected.abs());
-            println!("log p(x) = {evidence:.4}, bound {found:.4}, KL(q‖posterior) {divergence:.4}");
+            report(format!(
+                "log p(x) = {evidence:.4}, bound {found:.4}, KL(q‖posterior) {divergence:.4}"
+            ));
             assert!(found < evidence);
         }
     }

@@ -5,6 +5,7 @@ use ndarray::{Array1, ArrayD, Axis, IxDyn, arr1, arr2};
 
 use super::factors;
 use crate::common::random::rng;
+use crate::common::reporting::report;
 use crate::variational::shared::tables::{NEVER, probabilities};
 
 #[test]
@@ -23,11 +24,11 @@ fn reaches_different_optima_from_different_starts() {
     let optima = distinct_optima(&log_joint, &starts, Stopping::default()).unwrap();
     for optimum in &optima {
         let heads: Vec<f64> = optimum.factors.iter().map(|q| q[0]).collect();
-        println!(
+        report(format!(
             "bound {:.4}, gap {:.4}, P(heads) {heads:.4?}",
             optimum.elbo(),
             -optimum.elbo()
-        );
+        ));
     }
     assert_eq!(optima.len(), 2);
     assert!(optima[0].elbo() > optima[1].elbo() + 0.1);
@@ -112,9 +113,9 @@ fn may_overestimate_a_variance() {
             largest = (found - exact, p);
         }
     }
-    println!(
+    report(format!(
         "variance of z_1 overestimated in {above} of {tables} tables, most by {:.4} in {:.3?}",
         largest.0, largest.1
-    );
+    ));
     assert!(above > 0 && above < tables);
 }

@@ -5,6 +5,7 @@ use ndarray::{Array2, Array3, Axis, arr1, arr2};
 
 use super::{draws, mixture, sampled};
 use crate::common::random::rng;
+use crate::common::reporting::report;
 
 #[test]
 fn keeps_an_impossible_component_out() {
@@ -59,10 +60,10 @@ fn with_diagonal_covariances_from_a_start_with_full_ones() {
         em(data.view(), start.clone(), kind, Stopping::default()).unwrap()
     };
     let fit = from(&start);
-    println!(
+    report(format!(
         "{:.2?}",
         [fit.log_likelihoods[0], *fit.log_likelihoods.last().unwrap()]
-    );
+    ));
     let rises = fit.log_likelihoods.windows(2).all(|l| l[1] >= l[0] - 1e-9);
     assert!(rises && fit.converged, "{:?}", fit.log_likelihoods);
     // The start counts by its variances alone, and the end is one: another step changes nothing.

@@ -9,6 +9,7 @@ use super::{mixture, sampled};
 use crate::common::arrays::owned;
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::random::rng;
+use crate::common::reporting::report;
 
 /// log N(x; μ, Σ) of a diagonal or 2 × 2 covariance, by its determinant and inverse.
 fn naive_log_density(x: &[f64], mean: &[f64], covariance: &Array2<f64>) -> f64 {
@@ -152,7 +153,9 @@ fn gradients() {
         });
         checked.add(report.unwrap());
     }
-    println!("largest slope of the bound after an M-step {largest:.1e}");
+    report(format!(
+        "largest slope of the bound after an M-step {largest:.1e}"
+    ));
     assert!(largest < 1e-12);
     fisher.within(1e-12, "∇θ bound = ∇θ log p at the posterior");
     checked.print("bound of the mixture");
