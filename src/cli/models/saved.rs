@@ -154,15 +154,23 @@ impl<M: ModelCommand> Configuration<M> {
             data = data.context("the data that the model was trained on (`--data` names others)");
         }
         let data = data?;
+        self.accepts(&data.name, &data.shape)?;
+        Ok(data)
+    }
+
+    /// Checks that other data have the shape of those that the model was trained on.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub fn accepts(&self, name: &str, shape: &ShapeOf<M>) -> Result<()> {
         ensure!(
-            data.shape == self.shape,
-            "the model was trained on {} ({}), but {} has {}",
+            *shape == self.shape,
+            "the model was trained on {} ({}), but {name} has {}",
             M::Data::describe(&self.shape),
             self.data_name,
-            data.name,
-            M::Data::describe(&data.shape)
+            M::Data::describe(shape)
         );
-        Ok(data)
+        Ok(())
     }
 }
 

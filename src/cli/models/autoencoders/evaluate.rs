@@ -14,7 +14,7 @@ impl Evaluate {
     pub fn autoencoder<M: AutoencoderCommand>(&self, saved: &Saved<M>) -> Result<()> {
         let as_trained = &saved.configuration.data;
         let data = as_trained.with(&self.data, self.binarise).load()?;
-        saved.configuration.accepts(&data)?;
+        saved.configuration.accepts(&data.name, &data.shape)?;
         let x = views::all_images(&data.test, self.seed);
         let (model, parameters) = (&saved.model, &saved.parameters);
         let loss = model.autoencoder().structure().loss;

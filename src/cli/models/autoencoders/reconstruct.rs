@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{AutoencoderCommand, Saved, views};
-use crate::cli::models::{DataCommand, file_of};
+use crate::cli::models::file_of;
 use crate::cli::options::ensure_png;
 use crate::cli::output::{ensure_distinct, ensure_not_data, write_atomically};
 use crate::cli::picture::Tiles;
@@ -19,8 +19,7 @@ impl Reconstruct {
         ensure_png(&self.out)?;
         let chosen = saved.configuration.data.with(&self.data, self.binarise);
         ensure_not_data(&self.out, chosen.path())?;
-        let data = chosen.load()?;
-        saved.configuration.accepts(&data)?;
+        let data = saved.configuration.test_data(&chosen)?;
         let there = Source::<f32>::len(&data.test);
         if self.count > there {
             warn(&format!("the test set has {there} images: all are shown"));
