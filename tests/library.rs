@@ -17,6 +17,7 @@ mod autodiff {
     mod cholesky;
     mod extremes;
     mod gradients;
+    mod not_chosen;
     mod operations;
     mod panics;
     mod table;
@@ -79,6 +80,7 @@ mod data {
 mod distributions {
     mod bernoulli;
     mod categorical;
+    mod digits;
     mod event_axis;
     mod gaussian;
     mod kl;

@@ -1,8 +1,9 @@
 //! Between categoricals and between coins, certain ones included.
 
 use crate::Scalar;
-use crate::autodiff::{Mask, Value, Var, softplus};
+use crate::autodiff::{Mask, Pullback, Value, Var, softplus};
 use crate::distributions::{Bernoulli, Categorical};
+use crate::elementary::{exp, exp_remainder, expm1};
 
 /// KL(q ‖ p) = Σ_k q_k (log q_k - log p_k), over the last axis, in nats ([notes](crate::kl#kl-categorical)). (From
 /// probabilities: [`tables`](super::tables); from log-probabilities: [`log_tables`](super::log_tables).)
@@ -23,37 +24,87 @@ pub fn categorical<'t, T: Scalar>(q: &Categorical<'t, T>, p: &Categorical<'t, T>
         shapes.1
     );
     let tape = q.logits.tape();
-    let logs = [q, p].map(|one| one.log_probabilities().value());
-    let terms = tape.zip_values("kl", &logs[0], &logs[1], term);
-    let classes = ndarray::Axis(terms.ndim() - 1);
-    let value = terms.sum_axis(classes).into_shared();
-    tape.record("kl-categorical", &[q.logits, p.logits], value, |pull| {
-        let [q, p] = [0, 1].map(|i| Categorical {
-            logits: pull.input(i),
-        });
+    let (log_q, log_p) = (q.log_probabilities(), p.log_probabilities());
+    let terms = tape.zip_values("kl", &log_q.value(), &log_p.value(), term);
+    let classes = terms.ndim() - 1;
+    let value = tape.sum_value(&terms, &[classes]);
+    let value = value.index_axis_move(ndarray::Axis(classes), 0);
+    tape.recycle(terms);
+    // The rule reads the log-probabilities, and the cotangents go to the logits: by way of the log-probabilities, those
+    // of log q would be q (log q/p + 1), whose 1 cancels.
+    let inputs = [q.logits, p.logits, log_q, log_p];
+    tape.record("kl-categorical", &inputs, value, |pull| {
+        let (log_q, log_p) = (pull.input(2), pull.input(3));
         let g = pull.cotangent.unsqueeze(pull.cotangent.ndim());
         let divergence = pull.output.unsqueeze(pull.output.ndim());
-        pull.give(0, || g * weighted_deviation(&q, &p, divergence));
-        pull.give(1, || g * (p.probabilities() - q.probabilities()));
+        pull.give(0, || {
+            g.times_slope(weighted_deviation(log_q, log_p, divergence))
+        });
+        pull.give(1, || g.times_slope(difference(log_q, log_p)));
     })
-}
-
-/// log q_k - log p_k where q_k is not 0, else 0.
-fn log_ratio<'t, T: Scalar>(q: &Categorical<'t, T>, p: &Categorical<'t, T>) -> Var<'t, T> {
-    let possible = possible(&q.probabilities().value());
-    (q.log_probabilities() - p.log_probabilities()).keep_where(&possible)
 }
 
 /// q ⊙ (log q/p - KL), with 0 where q is, and ∞ - ∞ = ∞: with p_k → 0 the logarithm outgrows its mean.
 fn weighted_deviation<'t, T: Scalar>(
-    q: &Categorical<'t, T>,
-    p: &Categorical<'t, T>,
+    log_q: Var<'t, T>,
+    log_p: Var<'t, T>,
     divergence: Var<'t, T>,
 ) -> Var<'t, T> {
-    let (probability, ratio) = (q.probabilities(), log_ratio(q, p));
-    let finite = ratio.value().mapv(|r| r != T::infinity()).into_shared();
-    let deviation = (ratio - divergence).select(&finite, ratio);
-    probability * deviation.keep_where(&possible(&probability.value()))
+    let deviation = log_ratio(log_q, log_p).zip_with(
+        divergence,
+        "deviation",
+        |ratio, divergence| {
+            if ratio == T::infinity() {
+                ratio
+            } else {
+                ratio - divergence
+            }
+        },
+        |p| p.cotangent,
+        |p| {
+            let finite = p.input(0).value().mapv(|r| r != T::infinity());
+            -p.cotangent.keep_where(&finite.into_shared())
+        },
+    );
+    log_q.exp().times_slope(deviation)
+}
+
+/// log q_k - log p_k where q_k is not 0, else 0.
+fn log_ratio<'t, T: Scalar>(log_q: Var<'t, T>, log_p: Var<'t, T>) -> Var<'t, T> {
+    fn kept<'t, T: Scalar>(p: &Pullback<'t, T>) -> Var<'t, T> {
+        let q = p.input(0).value().mapv(exp).into_shared();
+        p.cotangent.keep_where(&possible(&q))
+    }
+    log_q.zip_with(
+        log_p,
+        "log-ratio",
+        |log_q, log_p| {
+            if exp(log_q) == T::zero() {
+                T::zero()
+            } else {
+                log_q - log_p
+            }
+        },
+        |p| kept(p),
+        |p| -kept(p),
+    )
+}
+
+/// p - q, by their logarithms: near each other as q (p/q - 1), so that what differs between two probabilities near 1
+/// keeps its digits.
+fn difference<'t, T: Scalar>(log_q: Var<'t, T>, log_p: Var<'t, T>) -> Var<'t, T> {
+    log_q.zip_with(
+        log_p,
+        "probability-difference",
+        |log_q, log_p| {
+            let t = log_p - log_q;
+            let near = exp(log_q) * expm1(t);
+            let far = exp(log_p) - exp(log_q);
+            if t <= T::one() { near } else { far }
+        },
+        |p| -p.cotangent.times_slope(p.input(0).exp()),
+        |p| p.cotangent.times_slope(p.input(1).exp()),
+    )
 }
 
 /// False where a probability is 0. A NaN is possible, so that it is seen.
@@ -63,19 +114,21 @@ fn possible<T: Scalar>(probability: &Value<T>) -> Mask {
 
 /// q log q/p + p - q, by the logarithms of q and p: a part of the divergence, as Σ p = Σ q, and never negative. With
 /// t = log p/q it is q (e^t - 1 - t), which keeps its digits where p is near q.
+#[inline(always)]
 fn term<T: Scalar>(log_q: T, log_p: T) -> T {
     let t = log_p - log_q;
-    if log_q == T::neg_infinity() {
-        log_p.exp()
-    } else if t == T::neg_infinity() {
-        // Also where q has rounded to 0.
+    let (q, p) = (exp(log_q), exp(log_p));
+    let near = q * exp_remainder(t);
+    // e^t might overflow.
+    let far = p - q * (t + T::one());
+    let term = if t <= T::one() { near } else { far };
+    // Also where q has rounded to 0.
+    let term = if t == T::neg_infinity() {
         T::infinity()
-    } else if t <= T::one() {
-        log_q.exp() * (t.exp_m1() - t)
     } else {
-        // e^t might overflow.
-        log_p.exp() - log_q.exp() * (t + T::one())
-    }
+        term
+    };
+    if log_q == T::neg_infinity() { p } else { term }
 }
 
 /// KL(q ‖ p) = Σ [σ(a) (a - b) - softplus(a) + softplus(b)] of independent coins with logits a (of q) and b
@@ -102,12 +155,14 @@ pub fn bernoulli<'t, T: Scalar>(q: &Bernoulli<'t, T>, p: &Bernoulli<'t, T>) -> V
         |p| {
             let (a, b) = (p.input(0), p.input(1));
             let variance = a.sigmoid() * (-a).sigmoid();
-            p.cotangent * (variance * (a - b).keep_where(&possible(&variance.value())))
+            p.cotangent
+                .times_slope(variance * (a - b).keep_where(&possible(&variance.value())))
         },
         |p| {
             let (a, b) = (p.input(0), p.input(1));
             // σ(b) - σ(a) as a difference of what both coins have little of.
-            p.cotangent * ((-a).sigmoid() * b.sigmoid() - a.sigmoid() * (-b).sigmoid())
+            p.cotangent
+                .times_slope((-a).sigmoid() * b.sigmoid() - a.sigmoid() * (-b).sigmoid())
         },
     );
     terms.sum_last()
