@@ -10,6 +10,7 @@ mod plot;
 mod progress;
 pub mod registry;
 pub mod report;
+mod reproduce;
 pub mod requests;
 mod shell;
 mod train;
@@ -55,6 +56,7 @@ enum Command {
     Evaluate(Evaluate),
     Sample(Sample),
     Reconstruct(Reconstruct),
+    Reproduce(reproduce::Reproduce),
     Figures(figures::Figures),
     Completions(shell::Completions),
     Man(shell::Man),
@@ -112,6 +114,7 @@ fn execute(models: &[Entry], matches: &ArgMatches, named: bool) -> Result<ExitCo
         Command::Reconstruct(command) => of_file(models, &command.model, |entry, file| {
             (entry.reconstruct)(file, &command)
         }),
+        Command::Reproduce(command) => command.run(),
         Command::Figures(command) => command.run(),
         Command::Completions(command) => command.run(self::command(models)),
         Command::Man(command) => command.run(self::command(models)),
