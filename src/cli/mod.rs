@@ -10,6 +10,7 @@ mod plot;
 mod progress;
 pub mod registry;
 pub mod report;
+mod reproduce;
 pub mod requests;
 mod shell;
 mod train;
@@ -56,6 +57,7 @@ enum Command {
     Evaluate(Evaluate),
     Sample(Sample),
     Reconstruct(Reconstruct),
+    Reproduce(reproduce::Reproduce),
     Figures(figures::Figures),
     Completions(shell::Completions),
     Man(shell::Man),
@@ -114,6 +116,7 @@ fn execute(models: &[Entry], matches: &ArgMatches, named: bool) -> Result<ExitCo
         Command::Reconstruct(command) => of_file(models, &command.model, |entry, file| {
             (entry.reconstruct)(file, &command)
         }),
+        Command::Reproduce(command) => command.run(),
         Command::Figures(command) => command.run(),
         Command::Completions(command) => command.run(self::command(models)),
         Command::Man(command) => command.run(self::command(models)),

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::pictures::probe_errors;
-use super::{AutoencoderCommand, Saved, views};
-use crate::autoencoders::{Coding, Corruption, UnitStatistics};
+use super::figures::{Errors, Measured};
+use super::{AutoencoderCommand, Saved};
+use crate::autoencoders::Coding;
 use crate::cli::models::DataCommand;
 use crate::cli::progress::say;
 use crate::cli::requests::Evaluate;
@@ -15,53 +15,43 @@ impl Evaluate {
         let as_trained = &saved.configuration.data;
         let data = as_trained.with(&self.data, self.binarise).load()?;
         saved.configuration.accepts(&data.name, &data.shape)?;
-        let x = views::all_images(&data.test, self.seed);
-        let (model, parameters) = (&saved.model, &saved.parameters);
-        let loss = model.autoencoder().structure().loss;
-        say(&format!("{}, {} test images:", data.name, x.nrows()))?;
-        let mut inputs = vec![
-            ("clean images".to_owned(), None),
-            (
-                "a quarter masked".to_owned(),
-                Some(Corruption::Masking { fraction: 0.25 }),
-            ),
-            (
-                "Gaussian noise 0.5".to_owned(),
-                Some(Corruption::Gaussian { deviation: 0.5 }),
-            ),
-        ];
-        if let Some(own) = saved.configuration.options.corruption()
-            && inputs.iter().all(|(_, other)| *other != Some(own))
-        {
-            inputs.push((own.to_string(), Some(own)));
-        }
+        let measured = Measured::of(saved, &data, self.seed)?;
+        let loss = saved.model.autoencoder().structure().loss;
         say(&format!(
-            "  {loss} per image, and squared error per pixel, of reconstructions from"
+            "{}, {} test images: {loss} per image, and squared error per pixel, of reconstructions from",
+            data.name,
+            data.test.images.len()
         ))?;
-        for (name, corruption) in inputs {
-            let input = corruption.map(|c| views::corrupted(x.view(), c, self.seed));
-            let input = input.as_ref().unwrap_or(&x);
-            let (error, squares) = views::errors(model, parameters, (input.view(), x.view()));
-            say(&format!("    {name:<28} {error:9.3}   {squares:.4}"))?;
+        let line = |name: &str, Errors { loss, square }: Errors| {
+            say(&format!("    {name:<40} {loss:9.3}   {square:.4}"))
+        };
+        line("clean images", measured.clean)?;
+        line("images with a quarter masked", measured.masked)?;
+        line("images with Gaussian noise 0.5", measured.noisy)?;
+        if let (Some(errors), Some(corruption)) =
+            (measured.own, saved.configuration.options.corruption())
+        {
+            line(&format!("images as in training ({corruption})"), errors)?;
         }
-        let codes = views::codes(model, parameters, x.view());
-        let statistics = UnitStatistics::of(codes.view());
+        let units = &measured.units;
         say(&format!(
-            "  mean activation {:.3} (5 to 95 % of units: {:.3} to {:.3}), {:.1} % not 0, {:.1} % saturated",
-            statistics.means.mean().unwrap_or(0.0),
-            statistics.quantile(0.05),
-            statistics.quantile(0.95),
-            100.0 * statistics.nonzero,
-            100.0 * statistics.saturated
+            "  mean activation {:.3} (5 to 95 % of units: {:.3} to {:.3}), {:.1} % not 0, {:.1} % below 0.05 or above 0.95",
+            units.means.mean().unwrap_or(0.0),
+            units.quantile(0.05),
+            units.quantile(0.95),
+            100.0 * units.nonzero,
+            100.0 * units.saturated
         ))?;
         say(&format!(
             "  dead units {} of {}",
-            statistics.dead(),
-            codes.ncols()
+            units.dead(),
+            units.means.len()
         ))?;
-        let norm = views::squared_jacobian(model, parameters, x.view());
-        say(&format!("  ‖J‖² of the encoder {norm:.2}"))?;
-        match probe_errors(saved, &data.train, &data.test)? {
+        say(&format!(
+            "  ‖J‖² of the encoder {:.2}",
+            measured.squared_jacobian
+        ))?;
+        match measured.probe {
             None => Ok(()),
             Some(errors) => say(&format!(
                 "  a linear classifier is wrong on the codes for {:.2} %, on the pixels for {:.2} % of the test images",

@@ -1,6 +1,7 @@
 //! What the autoencoders of chapter 6 share at the command line: the networks' options, the report, the probe.
 
 mod evaluate;
+pub mod figures;
 mod options;
 mod pictures;
 pub mod probe;
