@@ -113,8 +113,7 @@ fn is_near<T: Scalar>(t: T) -> bool {
     t <= T::one()
 }
 
-/// The factors f(log q, log p) times q, or times p where that is much larger. Loops with one exponential each: one with
-/// all three is not vectorised.
+/// The factors f(log q, log p) times q, or times p where that is much larger: in a loop of its own for each exponential.
 fn weighted<'t, T: Scalar>(
     log_q: Var<'t, T>,
     log_p: Var<'t, T>,
