@@ -25,7 +25,8 @@ pub fn categorical<'t, T: Scalar>(q: &Categorical<'t, T>, p: &Categorical<'t, T>
     );
     let tape = q.logits.tape();
     let (log_q, log_p) = (q.log_probabilities(), p.log_probabilities());
-    let terms = tape.zip_values("kl", &log_q.value(), &log_p.value(), term);
+    // q log q/p + p - q for each class: as Σ p = Σ q, their sum is the divergence, and none is negative.
+    let terms = weighted(log_q, log_p, |log_q, log_p| excess(log_p - log_q));
     let classes = terms.ndim() - 1;
     let value = tape.sum_value(&terms, &[classes]);
     let value = value.index_axis_move(ndarray::Axis(classes), 0);
@@ -90,21 +91,54 @@ fn log_ratio<'t, T: Scalar>(log_q: Var<'t, T>, log_p: Var<'t, T>) -> Var<'t, T> 
     )
 }
 
-/// p - q, by their logarithms: near each other as q (p/q - 1), so that what differs between two probabilities near 1
-/// keeps its digits.
+/// p - q, by their logarithms, with t = log p/q: as q (e^t - 1), or where p is much larger as p (1 - e^-t). So what differs
+/// between two probabilities near 1 keeps its digits.
 fn difference<'t, T: Scalar>(log_q: Var<'t, T>, log_p: Var<'t, T>) -> Var<'t, T> {
-    log_q.zip_with(
-        log_p,
-        "probability-difference",
-        |log_q, log_p| {
-            let t = log_p - log_q;
-            let near = exp(log_q) * expm1(t);
-            let far = exp(log_p) - exp(log_q);
-            if t <= T::one() { near } else { far }
-        },
-        |p| -p.cotangent.times_slope(p.input(0).exp()),
-        |p| p.cotangent.times_slope(p.input(1).exp()),
-    )
+    let value = weighted(log_q, log_p, |log_q, log_p| {
+        let t = log_p - log_q;
+        let near = is_near(t);
+        let e = expm1(if near { t } else { -t });
+        if near { e } else { -e }
+    });
+    let tape = log_q.tape();
+    tape.record("probability-difference", &[log_q, log_p], value, |p| {
+        p.give(0, || -p.cotangent.times_slope(p.input(0).exp()));
+        p.give(1, || p.cotangent.times_slope(p.input(1).exp()));
+    })
+}
+
+/// Is p not much larger than q, for t = log p/q?
+#[inline(always)]
+fn is_near<T: Scalar>(t: T) -> bool {
+    t <= T::one()
+}
+
+/// The factors f(log q, log p) times q, or times p where that is much larger: in a loop of its own for each exponential.
+fn weighted<'t, T: Scalar>(
+    log_q: Var<'t, T>,
+    log_p: Var<'t, T>,
+    factor: impl Fn(T, T) -> T + Sync,
+) -> Value<T> {
+    let tape = log_q.tape();
+    let (log_q, log_p) = (log_q.value(), log_p.value());
+    let factors = tape.zip_values("kl", &log_q, &log_p, factor);
+    let weights = tape.zip_values("kl", &log_q, &log_p, |log_q, log_p| {
+        exp(if is_near(log_p - log_q) { log_q } else { log_p })
+    });
+    let value = tape.zip_values("kl", &weights, &factors, |weight, factor| {
+        if factor == T::infinity() {
+            // Also where q has rounded to 0.
+            factor
+        } else if weight == T::zero() {
+            weight
+        } else {
+            weight * factor
+        }
+    });
+    for value in [factors, weights] {
+        tape.recycle(value);
+    }
+    value
 }
 
 /// False where a probability is 0. A NaN is possible, so that it is seen.
@@ -112,23 +146,29 @@ fn possible<T: Scalar>(probability: &Value<T>) -> Mask {
     probability.mapv(|q| q != T::zero()).into_shared()
 }
 
-/// q log q/p + p - q, by the logarithms of q and p: a part of the divergence, as Σ p = Σ q, and never negative. With
-/// t = log p/q it is q (e^t - 1 - t), which keeps its digits where p is near q.
+/// log q/p + p/q - 1 by t = log p/q: e^t - 1 - t, which keeps its digits where p is near q. Where p is much larger, the
+/// same by p, 1 - e^-t (1 + t), as e^t might overflow.
 #[inline(always)]
+fn excess<T: Scalar>(t: T) -> T {
+    let near = is_near(t);
+    let u = if near { t } else { -t };
+    let far = T::one() - (expm1(u) + T::one()) * (T::one() - u);
+    let value = if near { exp_remainder(u) } else { far };
+    // 0·∞ for a q of 0.
+    if t == T::infinity() { T::one() } else { value }
+}
+
+/// q log q/p + p - q, by the logarithms of q and p: a part of the divergence, as Σ p = Σ q, and never negative.
 fn term<T: Scalar>(log_q: T, log_p: T) -> T {
     let t = log_p - log_q;
-    let (q, p) = (exp(log_q), exp(log_p));
-    let near = q * exp_remainder(t);
-    // e^t might overflow.
-    let far = p - q * (t + T::one());
-    let term = if t <= T::one() { near } else { far };
-    // Also where q has rounded to 0.
-    let term = if t == T::neg_infinity() {
-        T::infinity()
+    let (weight, factor) = (exp(if is_near(t) { log_q } else { log_p }), excess(t));
+    if factor == T::infinity() {
+        factor
+    } else if weight == T::zero() {
+        weight
     } else {
-        term
-    };
-    if log_q == T::neg_infinity() { p } else { term }
+        weight * factor
+    }
 }
 
 /// KL(q ‖ p) = Σ [σ(a) (a - b) - softplus(a) + softplus(b)] of independent coins with logits a (of q) and b

@@ -26,7 +26,7 @@ fn of_concentrated_beta_densities() {
         (1e12, 1e12, 0.5000003, 13.576292795712212),
         (20.0, 30.0, 0.1, -12.835750928986446),
         (1e6, 3e5, 0.77, 4.816642077708848),
-        (10.0, 1e9, 1e-8, 18.644704198811352),
+        (10.0, 1e9, 1e-8, 18.64470419881135),
         (1e5, 12.0, 0.9999, 9.339313588396687),
         (2e15, 1e15, 2.0 / 3.0, 17.65179450697286),
     ];
@@ -58,7 +58,7 @@ fn of_a_gaussian_near_the_prior() {
         (-1e-4, 2.499_916_668_749_958_6e-9, -4.999_750_008_333_125e-5),
         (0.3, 0.024_929_403_788_001_55, 0.174_929_403_788_001_54),
         (-0.3466, 0.026_844_053_470_509_42, -0.146_455_946_529_490_6),
-        (0.4, 0.045_912_348_820_635_164, 0.245_912_348_820_635_18),
+        (0.4, 0.04591234882063516, 0.245_912_348_820_635_18),
     ];
     for (s, value, slope) in known {
         let found = near_the_prior(s);
@@ -131,7 +131,7 @@ fn of_sure_categoricals() {
     let known = [
         2.685_472_065_956_6e-18,
         -2.685_472_065_956_6e-18,
-        3.101_243_342_803_865_4e-35,
+        3.101243342803865e-35,
     ];
     for (found, expected) in gradients.wrt(p.logits).iter().zip(known) {
         close(*found, expected, 1e-13, "∂b");
@@ -176,8 +176,8 @@ fn of_the_information_of_a_sure_class() {
     let (first, second) = (4.248_354_255_291_589e-18, 1.804_851_387_845_415_2e-35);
     let expected = arr2(&[
         [first, -first, -second],
-        [-first, first, -7.667_648_073_721_999_6e-53],
-        [-second, -7.667_648_073_721_999_6e-53, second],
+        [-first, first, -7.667648073722e-53],
+        [-second, -7.667648073722e-53, second],
     ]);
     for (found, road) in [(&fisher.score_square, "E ssᵀ"), (&fisher.curvature, "-E H")] {
         for (found, expected) in found.iter().zip(&expected) {
