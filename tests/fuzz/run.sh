@@ -13,5 +13,5 @@ for target in "${targets[@]}"; do
     echo "== $target"
     # No single allocation beyond 32 MB for inputs of 8 kB: deflate can hold a thousand times its size, not more.
     cargo +nightly fuzz run --fuzz-dir . "$target" -- -max_total_time="$seconds" -max_len=8192 -timeout=10 \
-        -malloc_limit_mb=32 -rss_limit_mb=1024 -print_final_stats=1 2>&1 | grep -E 'bytes taken|stat::|SUMMARY|panicked|ERROR|error' | tail -n 12
+        -malloc_limit_mb=32 -rss_limit_mb=1024 -print_final_stats=1 2>&1 | grep -E 'bytes taken$|stat::|SUMMARY|panicked at|ERROR' | tail -n 40
 done

@@ -142,6 +142,7 @@ fn from_samples() {
     let noise = owned(standard_normal(&tape, &[n, 1], &mut rng).value());
     let points = noise.into_dimensionality().unwrap() * log_sigma.exp() + mu;
     let nodes = Nodes::samples(points).unwrap();
+    assert!(!nodes.is_empty());
     let found = fisher_information(&arr1(&[mu, log_sigma]), &nodes, gaussian_by_deviation).unwrap();
     // s = (ε/σ, ε² - 1), -H = ((1/σ², 2ε/σ), (2ε/σ, 2ε²)); the variances by the moments 1, 3, 15, 105 of ε.
     let r = (-log_sigma).exp();
