@@ -51,7 +51,11 @@ fn against_finite_differences() {
     for rho in TARGETS {
         // Away from the ends, which a step must not reach.
         let h = grey(&mut rng, [4, 3]).mapv(|h| 0.1 + 0.8 * h).into_dyn();
-        checked.add(check.run(&[h.clone()], |v| sparsity(v[0], rho)).unwrap());
+        checked.add(
+            check
+                .run(std::slice::from_ref(&h), |v| sparsity(v[0], rho))
+                .unwrap(),
+        );
         checked.add(
             check
                 .run_second_order(&[h], |v| sparsity(v[0], rho))
