@@ -125,7 +125,7 @@ fn lags_behind_a_gradient_that_drifts() {
         assert!((m - exact).abs() < 1e-8 * exact, "{m} {exact}");
         before = now;
     }
-    report(format!("after 200 steps of g_t = t, m̂ is 191, 9 behind"));
+    report("after 200 steps of g_t = t, m̂ is 191, 9 behind".to_owned());
 }
 
 #[test]
