@@ -13,6 +13,8 @@ use ndarray::NdFloat;
 pub trait Format: NdFloat {
     /// log 2 in two parts: the first has so few digits that its multiples by an exponent are exact.
     const LOG_2: [Self; 2];
+    /// ½ log 2.
+    const HALF_LOG_2: Self;
     /// 1/log 2.
     const PER_LOG_2: Self;
     /// 1.5·2^p, for p digits: added to a small number, it leaves the nearest integer in the lowest digits.
@@ -40,6 +42,7 @@ pub trait Format: NdFloat {
 
 impl Format for f32 {
     const LOG_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+    const HALF_LOG_2: f32 = 0.346_573_6;
     const PER_LOG_2: f32 = std::f32::consts::LOG2_E;
     const ROUNDER: f32 = 12_582_912.0;
     const EXP_RANGE: [f32; 2] = [-104.0, 89.0];
@@ -89,6 +92,7 @@ impl Format for f32 {
 
 impl Format for f64 {
     const LOG_2: [f64; 2] = [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10];
+    const HALF_LOG_2: f64 = 0.346_573_590_279_972_64;
     const PER_LOG_2: f64 = std::f64::consts::LOG2_E;
     const ROUNDER: f64 = 6_755_399_441_055_744.0;
     const EXP_RANGE: [f64; 2] = [-746.0, 710.0];
@@ -188,6 +192,14 @@ fn reduced_expm1<T: Format>(x: T) -> (T, T) {
 pub fn exp<T: Format>(x: T) -> T {
     let (q, n) = reduced_expm1(x);
     (T::one() + q).scale(n)
+}
+
+/// e^x - 1 - x, exact near 0.
+#[inline(always)]
+pub fn exp_remainder<T: Format>(x: T) -> T {
+    let near = x * x * polynomial(x, T::EXP_SERIES);
+    let far = expm1(x) - x;
+    if x.abs() < T::HALF_LOG_2 { near } else { far }
 }
 
 /// e^x - 1, exact near 0.

@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | 1 | [`autodiff`] | the tape, the operations with their derivative rules, the gradient checker; nothing of probability |
 //! | 2 | [`distributions`], [`nn`] | densities and sampling; parameters, dense layers, initialisation, optimisers |
-//! | 3 | [`background`], [`variational`], [`kl`], [`gradients`], [`vae`] | one for each chapter of the notes |
+//! | 3 | [`background`], [`variational`], [`kl`], [`gradients`], [`vae`], [`autoencoders`] | one for each chapter of the notes |
 //! | 4 | [`data`], [`train`] | reading images; the training loop, which knows no model |
 //! | 5 | the command `elbo` | what a person types, and the pictures that it leaves |
 //!
@@ -28,6 +28,7 @@
 //!   arguments that are wrong are errors.
 
 pub mod autodiff;
+pub mod autoencoders;
 pub mod background;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -84,3 +84,15 @@ mod vae {
     }
     mod vae_elbo;
 }
+
+mod autoencoders {
+    mod autoencoder;
+    mod contractive;
+    mod denoising;
+    mod denoising_is_score_matching;
+    mod denoising_to_contractive;
+    mod k_sparse;
+    mod linear_autoencoder_is_pca;
+    mod shared;
+    mod sparse;
+}

@@ -17,12 +17,14 @@ mod autodiff {
     mod cholesky;
     mod extremes;
     mod gradients;
+    mod not_chosen;
     mod operations;
     mod panics;
     mod table;
 }
 
 mod check {
+    mod cases;
     mod conditions;
     mod kinks;
     mod mutants;
@@ -78,6 +80,7 @@ mod data {
 mod distributions {
     mod bernoulli;
     mod categorical;
+    mod digits;
     mod event_axis;
     mod gaussian;
     mod kl;

@@ -266,6 +266,13 @@ impl<T: Scalar> Tape<T> {
         Var { tape: self, id }
     }
 
+    /// The values that value `id` was computed from, by number; none for a variable or a constant.
+    pub(super) fn operands(&self, id: u32) -> Option<Rc<[u32]>> {
+        let nodes = self.nodes.borrow();
+        let origin = nodes[id as usize].origin.as_ref();
+        origin.map(|origin| Rc::clone(&origin.inputs))
+    }
+
     /// Drops every value from `length` on.
     pub(super) fn truncate(&self, length: usize) {
         // Last first: a view goes before the array that it looks into, which is then nobody else's.

@@ -5,7 +5,31 @@ use std::f64::consts::TAU;
 
 use super::error::{BadData, check_numbers};
 use super::expectation::average;
-use crate::distributions::{ln_beta, ln_beta_ratio, weighed};
+use crate::distributions::{ln_beta, ln_beta_ratio, stirling_of_factorial, weighed};
+
+/// With both parameters from here on, a beta density is computed by Stirling's formula, which is then exact.
+const CONCENTRATED: f64 = 10.0;
+
+/// θ (a + b) - a, from exact products: near the mean they cancel.
+fn excess(theta: f64, a: f64, b: f64) -> f64 {
+    let [of_a, of_b] = [a, b].map(|x| theta * x);
+    let lost = theta.mul_add(a, -of_a) + theta.mul_add(b, -of_b);
+    of_b + (of_a - a) + lost
+}
+
+/// log(1 + x) - x, exact near 0.
+fn ln_1p_remainder(x: f64) -> f64 {
+    // 2 artanh s with s = x/(2+x), less x = 2s/(1-s): -s x + 2 (s³/3 + s⁵/5 + …).
+    let s = x / (2.0 + x);
+    if s.abs() > 0.1 {
+        return x.ln_1p() - x;
+    }
+    let square = s * s;
+    let series = (0..9)
+        .rev()
+        .fold(0.0, |sum, k| sum * square + 2.0 / f64::from(2 * k + 3));
+    s * (square * series - x)
+}
 
 /// Beta(a, b): a distribution of a success probability θ, with density θ^(a-1) (1-θ)^(b-1) / B(a, b).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,7 +69,17 @@ impl Beta {
             return f64::NEG_INFINITY;
         }
         let Self { a, b } = *self;
-        weighed(a - 1.0, theta.ln()) + weighed(b - 1.0, (-theta).ln_1p()) - ln_beta(a, b)
+        if a.min(b) < CONCENTRATED || theta == 0.0 || theta == 1.0 {
+            return weighed(a - 1.0, theta.ln()) + weighed(b - 1.0, (-theta).ln_1p())
+                - ln_beta(a, b);
+        }
+        // Relative to the density at the mean: the terms above are of the size of a + b, and cancel.
+        let offset = excess(theta, a, b);
+        let peak = 0.5 * (a / (a + b)).ln() + 0.5 * b.ln() - 0.5 * TAU.ln();
+        let shape = a * ln_1p_remainder(offset / a) + b * ln_1p_remainder(-offset / b);
+        let lacking =
+            stirling_of_factorial(a) + stirling_of_factorial(b) - stirling_of_factorial(a + b);
+        peak + shape - lacking - theta.ln() - (-theta).ln_1p()
     }
 
     /// E θ = a/(a+b): also the probability that the next trial succeeds.

@@ -10,6 +10,7 @@ mod plot;
 mod progress;
 pub mod registry;
 pub mod report;
+mod reproduce;
 pub mod requests;
 mod shell;
 mod train;
@@ -19,6 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
+use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use models::ModelFile;
@@ -42,7 +44,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// Threads to compute on [default: one for each core]; the results are the same bits on any number
+    /// Threads to compute on [default: one for each core]; results are bit-identical for any number
     #[arg(long, value_name = "N", global = true, value_parser = options::threads, allow_negative_numbers = true)]
     threads: Option<usize>,
 }
@@ -55,6 +57,7 @@ enum Command {
     Evaluate(Evaluate),
     Sample(Sample),
     Reconstruct(Reconstruct),
+    Reproduce(reproduce::Reproduce),
     Figures(figures::Figures),
     Completions(shell::Completions),
     Man(shell::Man),
@@ -76,7 +79,8 @@ pub fn run_with(
     models: &[Entry],
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<ExitCode> {
-    let (arguments, named) = with_model(models, arguments.into_iter().collect())?;
+    let (arguments, named) =
+        with_model(models, arguments.into_iter().collect()).unwrap_or_else(|error| error.exit());
     let matches = command(models).get_matches_from(arguments);
     // This thread is one of them: handing work to others while it sleeps would wake two threads for every loop.
     rayon::ThreadPoolBuilder::new()
@@ -112,6 +116,7 @@ fn execute(models: &[Entry], matches: &ArgMatches, named: bool) -> Result<ExitCo
         Command::Reconstruct(command) => of_file(models, &command.model, |entry, file| {
             (entry.reconstruct)(file, &command)
         }),
+        Command::Reproduce(command) => command.run(),
         Command::Figures(command) => command.run(),
         Command::Completions(command) => command.run(self::command(models)),
         Command::Man(command) => command.run(self::command(models)),
@@ -142,17 +147,20 @@ fn command(models: &[Entry]) -> clap::Command {
 /// `elbo train --epochs 3` is `elbo train vae --epochs 3`. Was a model named?
 ///
 /// # Errors
-/// If something else stands where a model is named.
-fn with_model(models: &[Entry], mut arguments: Vec<OsString>) -> Result<(Vec<OsString>, bool)> {
+/// As of the parser, if something else stands where a model is named.
+fn with_model(
+    models: &[Entry],
+    mut arguments: Vec<OsString>,
+) -> Result<(Vec<OsString>, bool), clap::Error> {
     let Some(train) = position_of_train(&arguments) else {
         return Ok((arguments, true));
     };
-    let next = arguments.get(train + 1).map(|word| word.to_string_lossy());
-    match next {
-        Some(word) if !word.starts_with('-') => {
-            entry(models, &word).context("elbo train")?;
-            Ok((arguments, true))
-        }
+    match arguments.get(train + 1).map(|word| word.to_string_lossy()) {
+        Some(word) if !word.starts_with('-') => match entry(models, &word) {
+            Ok(_) => Ok((arguments, true)),
+            // In place of the parser's own, which does not list the models.
+            Err(error) => Err(command(models).error(ErrorKind::InvalidSubcommand, error)),
+        },
         _ => {
             arguments.insert(train + 1, models[0].name.into());
             Ok((arguments, false))

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::data::{Dataset, OpenOptions};
+use crate::data::{Dataset, Images, OpenOptions};
 use anyhow::{Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::picture::Tiles;
 
 /// Which images.
-#[derive(Args, Debug, Clone, Serialize, Deserialize)]
+#[derive(Args, Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Data {
     /// Images: a folder with the four IDX files of MNIST, Fashion-MNIST or EMNIST, gzipped or not
     /// (torchvision's folder will do); a NumPy file (.npy or .npz); or a folder of PNGs, with a sub-folder for each class
@@ -57,11 +57,23 @@ impl Data {
         let Some(path) = &self.path else {
             return Ok(Dataset::embedded());
         };
-        let options = OpenOptions {
+        Ok(Dataset::open(path, &self.choices())?)
+    }
+
+    /// Reads the test set, with the name of the data.
+    pub fn load_test(&self) -> Result<(String, Images)> {
+        let Some(path) = &self.path else {
+            let Dataset { name, test, .. } = Dataset::embedded();
+            return Ok((name, test));
+        };
+        Ok(Dataset::open_test(path, &self.choices())?)
+    }
+
+    fn choices(&self) -> OpenOptions {
+        OpenOptions {
             split: self.split.clone(),
             test_fraction: self.test_fraction,
-        };
-        Ok(Dataset::open(path, &options)?)
+        }
     }
 }
 
@@ -135,12 +147,12 @@ pub fn ensure_png(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A whole number from 1 up.
+/// A positive whole number.
 pub fn positive(text: &str) -> Result<usize> {
     let number: usize = text
         .parse()
-        .map_err(|_| anyhow::anyhow!("expected a whole number from 1 up"))?;
-    ensure!(number > 0, "expected a whole number from 1 up");
+        .map_err(|_| anyhow::anyhow!("expected a positive whole number"))?;
+    ensure!(number > 0, "expected a positive whole number");
     Ok(number)
 }
 

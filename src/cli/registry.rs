@@ -6,12 +6,22 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{ArgMatches, Command};
 
-use super::models::{ModelCommand, ModelFile, VaeCommand};
+use super::models::{
+    ContractiveCommand, DenoisingCommand, KSparseCommand, ModelCommand, ModelFile, PlainCommand,
+    SparseCommand, VaeCommand,
+};
 use super::requests::{Evaluate, Reconstruct, Sample};
 use super::train;
 
 /// Every model that the command line knows, in the order of the notes. The first is what `elbo train` trains.
-pub const MODELS: &[Entry] = &[Entry::of::<VaeCommand>()];
+pub const MODELS: &[Entry] = &[
+    Entry::of::<VaeCommand>(),
+    Entry::of::<PlainCommand>(),
+    Entry::of::<DenoisingCommand>(),
+    Entry::of::<SparseCommand>(),
+    Entry::of::<KSparseCommand>(),
+    Entry::of::<ContractiveCommand>(),
+];
 
 /// What the command line does with a model.
 #[derive(Clone, Copy)]

@@ -27,16 +27,16 @@ pub struct Evaluate {
     pub data: Data,
 
     /// K, the samples for each image; 5000 is customary for published figures
-    #[arg(long, value_name = "K", default_value = "500", value_parser = positive)]
+    #[arg(long, value_name = "K", default_value = "500", value_parser = positive, allow_negative_numbers = true)]
     pub samples: usize,
 
-    /// How many test images the importance-weighted estimate takes (the ELBO takes them all)
-    #[arg(long, value_name = "N", default_value = "500", value_parser = positive)]
-    pub images: usize,
+    /// How many test images the importance-weighted estimate takes; the ELBO takes them all [default: at most 500]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
+    pub images: Option<usize>,
 
-    /// How many codes the aggregate posterior q̄ is made of
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = positive)]
-    pub codes: usize,
+    /// How many codes the aggregate posterior q̄ is made of [default: at most 1000]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
+    pub codes: Option<usize>,
 
     /// Search the best q of each image by itself for so many steps, and report what the encoder loses against it: the
     /// amortisation gap (0: no search)

@@ -55,7 +55,11 @@ impl Man {
             })
             .collect::<Result<_>>()?;
         files.into_iter().try_for_each(Prepared::publish)?;
-        say(&format!("{count} pages in {}", self.out.display()))
+        say(&format!(
+            "{count} pages in {}: read one with `man {}`",
+            self.out.display(),
+            self.out.join("elbo.1").display()
+        ))
     }
 }
 

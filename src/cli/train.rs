@@ -24,6 +24,9 @@ use folder::Folder;
 pub use folder::checkpoint_model;
 use monitor::Monitor;
 
+/// Of fewer test examples than this, a mean says little.
+const FEW: usize = 100;
+
 /// The options that all models share.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Training")]
@@ -37,11 +40,11 @@ struct Options {
     epochs: usize,
 
     /// Training examples per step
-    #[arg(long, value_name = "N", default_value = "128", value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", alias = "batch-size", default_value = "128", value_parser = positive, allow_negative_numbers = true)]
     batch: usize,
 
     /// Adam's learning rate
-    #[arg(long, value_name = "RATE", default_value = "0.001", value_parser = positive_real, allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", aliases = ["lr", "learning-rate"], default_value = "0.001", value_parser = positive_real, allow_negative_numbers = true)]
     rate: f64,
 
     /// Determines the initial weights, the order of the data and all noise: the same seed gives the same bits
@@ -62,8 +65,8 @@ struct Options {
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     patience: Option<usize>,
 
-    /// Go on with the run in the folder of `--out` from its last checkpoint, to the same bits as without the
-    /// interruption; all other options are those of that run, only `--epochs` may be raised
+    /// Resume the run in the folder of `--out` from its last checkpoint, to the same bits as without the interruption; all
+    /// other options are those of that run, only `--epochs` may be raised
     #[arg(long)]
     resume: bool,
 }
@@ -79,6 +82,9 @@ pub fn command<M: ModelCommand>() -> Command {
         M::DETAILS,
         M::SECTIONS.join(", ")
     ));
+    let command = command.after_help(
+        "A model may be named behind `train`; without a name it is `vae`. `elbo models` lists them.",
+    );
     let out = format!("runs/{}", M::NAME);
     let command = command.mut_arg("out", |arg| arg.required(false).default_value(out));
     M::DEFAULTS.iter().fold(command, |command, &(name, value)| {
@@ -117,6 +123,12 @@ pub fn start<M: ModelCommand>(matches: &ArgMatches) -> Result<ExitCode> {
     // Before the work, not after it: nothing is lost to a folder that cannot be written.
     let created = Created::folder(&common.out)?;
     let folder = Folder::new(&common.out);
+    if folder.has_results() && folder.unfinished().is_none() {
+        say(&format!(
+            "The results of an earlier run in {} will be replaced when this one ends.",
+            common.out.display()
+        ))?;
+    }
     if let Some(epochs) = folder.unfinished() {
         say(&format!(
             "{} held an unfinished run ({epochs} epochs were done), which this one replaces. (`--resume` would have continued \
@@ -142,7 +154,7 @@ pub fn start<M: ModelCommand>(matches: &ArgMatches) -> Result<ExitCode> {
     }
 }
 
-/// Goes on with the run in a folder.
+/// Resumes the run in a folder.
 pub fn resume<M: ModelCommand>(out: &Path, epochs: Option<usize>) -> Result<ExitCode> {
     let folder = Folder::new(out);
     let (model, run, mut configuration) = folder.read::<M>()?;
@@ -166,7 +178,7 @@ pub fn resume<M: ModelCommand>(out: &Path, epochs: Option<usize>) -> Result<Exit
     let data = configuration.data.load()?;
     ensure!(
         data.checksum == configuration.data_checksum && data.shape == configuration.shape,
-        "the run in {} was trained on other data than {} holds now: it cannot go on to the same result",
+        "the run in {} was trained on other data than {} holds now: resuming would not give the same result",
         out.display(),
         data.name
     );
@@ -188,7 +200,7 @@ pub fn asks_to_resume(matches: &ArgMatches) -> Result<Option<(PathBuf, Option<us
         let allowed = ["out", "epochs", "resume", "threads"].contains(&id);
         if !allowed && typed(id) && !id.starts_with(char::is_uppercase) {
             bail!(
-                "--resume goes on with the options of the run: leave out --{} (only --epochs may change)",
+                "--resume takes the options of the run: leave out --{} (only --epochs may change)",
                 id.replace('_', "-")
             );
         }
@@ -231,6 +243,7 @@ fn train<M: ModelCommand>(
     folder: &Folder<'_>,
 ) -> Result<ExitCode> {
     say(&introduction(&configuration, &run, &data))?;
+    let done_before = run.epochs.len();
     let interrupt = Interrupt::listen()?;
     let planned = configuration.settings.epochs;
     let mut monitor = Monitor::<M>::new(configuration.training(), planned, &run)?;
@@ -273,7 +286,7 @@ fn train<M: ModelCommand>(
         &configuration,
         &run,
         folder,
-        elapsed,
+        (elapsed, done_before),
     ))?;
     Ok(match interrupted {
         true => interrupt.exit_code(),
@@ -288,11 +301,15 @@ fn introduction<M: ModelCommand>(
 ) -> String {
     let continued = match (run.epochs.len(), run.step) {
         (0, 0) => String::new(),
-        (epochs, 0) => format!("\nGoing on after epoch {epochs}."),
-        (epochs, step) => format!("\nGoing on after step {step} of epoch {}.", epochs + 1),
+        (epochs, 0) => format!("\nResuming after epoch {epochs}."),
+        (epochs, step) => format!("\nResuming after step {step} of epoch {}.", epochs + 1),
+    };
+    let few = match data.test.len() {
+        count if count < FEW => format!("\nWith {count} test examples, their figures scatter."),
+        _ => String::new(),
     };
     format!(
-        "{}{continued}",
+        "{}{few}{continued}",
         summary(configuration, run.parameters.count(), data)
     )
 }
@@ -318,7 +335,7 @@ fn ending<M: ModelCommand>(
     configuration: &Configuration<M>,
     run: &Run<f32>,
     folder: &Folder<'_>,
-    elapsed: std::time::Duration,
+    (elapsed, done_before): (std::time::Duration, usize),
 ) -> String {
     let report = folder.path().join("report.html");
     let (time, epochs) = (spoken(elapsed), configuration.settings.epochs);
@@ -329,6 +346,9 @@ fn ending<M: ModelCommand>(
         _ => String::new(),
     };
     let what = match outcome {
+        Outcome::Finished if done_before == epochs => {
+            format!("All {epochs} epochs were done already: raise `--epochs` to train further.")
+        }
         Outcome::Finished => format!("Trained in {time}."),
         Outcome::StoppedEarly => format!(
             "Stopped after {time}: the test loss has not fallen since epoch {}.",
@@ -342,7 +362,7 @@ fn ending<M: ModelCommand>(
                 None => format!("epoch {}", run.epochs.len()),
             };
             format!(
-                "Interrupted after {at} of {epochs}. `elbo train --resume --out {}` goes on.",
+                "Interrupted after {at} of {epochs}. Resume with `elbo train --resume --out {}`.",
                 quoted(&folder.path().display().to_string())
             )
         }

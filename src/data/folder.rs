@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DataError, Dataset, idx};
+use super::{DataError, Dataset, Images, idx};
 
 /// Where torchvision puts the files, below the folder that it is given.
 const TORCHVISION: [&str; 3] = ["MNIST/raw", "FashionMNIST/raw", "EMNIST/raw"];
@@ -162,27 +162,20 @@ impl Files {
 
     pub(super) fn read(&self) -> Result<Dataset, DataError> {
         let spellings = self.naming.four_files();
-        let missing: Vec<String> = spellings
-            .iter()
-            .filter(|&names| self.path(names).is_none())
-            .map(|[usual, ..]| usual.clone())
-            .collect();
-        let [
-            Some(train_images),
-            Some(train_labels),
-            Some(test_images),
-            Some(test_labels),
-        ] = spellings.map(|names| self.path(&names))
-        else {
-            return Err(DataError::MissingFiles {
-                folder: self.folder.clone(),
-                missing,
-            });
+        let (mut train, mut test) = match self.paths(&spellings)?[..] {
+            [
+                ref train_images,
+                ref train_labels,
+                ref test_images,
+                ref test_labels,
+            ] => (
+                idx::read_labelled(train_images, train_labels)?,
+                idx::read_labelled(test_images, test_labels)?,
+            ),
+            _ => unreachable!("a path for each spelling"),
         };
-        let mut train = idx::read_labelled(train_images, train_labels)?;
-        let mut test = idx::read_labelled(test_images, test_labels)?;
 
-        let size = |images: &super::Images| (images.height(), images.width());
+        let size = |images: &Images| (images.height(), images.width());
         if size(&train) != size(&test) {
             return Err(DataError::SizesDiffer {
                 folder: self.folder.clone(),
@@ -198,6 +191,39 @@ impl Files {
             train,
             test,
         })
+    }
+
+    /// The test set alone: the training set's files may be missing.
+    pub(super) fn read_test(&self) -> Result<(String, Images), DataError> {
+        let [_, _, images, labels] = self.naming.four_files();
+        let test = match &self.paths(&[images, labels])?[..] {
+            [images, labels] => idx::read_labelled(images, labels)?,
+            _ => unreachable!("a path for each spelling"),
+        };
+        let test = match self.naming {
+            Naming::Emnist { .. } => test.transposed(),
+            Naming::Mnist => test,
+        };
+        Ok((self.title(), test))
+    }
+
+    /// The files of these spellings.
+    ///
+    /// # Errors
+    /// With the usual names of those that are missing.
+    fn paths(&self, spellings: &[[String; 4]]) -> Result<Vec<PathBuf>, DataError> {
+        let paths: Vec<_> = spellings.iter().map(|names| self.path(names)).collect();
+        let missing: Vec<String> = (spellings.iter().zip(&paths))
+            .filter(|(_, path)| path.is_none())
+            .map(|([usual, ..], _)| usual.clone())
+            .collect();
+        match missing.is_empty() {
+            true => Ok(paths.into_iter().flatten().collect()),
+            false => Err(DataError::MissingFiles {
+                folder: self.folder.clone(),
+                missing,
+            }),
+        }
     }
 
     /// The name of the split of EMNIST that these are, if any.

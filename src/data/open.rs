@@ -99,6 +99,29 @@ impl Dataset {
     }
 }
 
+impl Dataset {
+    /// The name and the test set of what [`open`](Self::open) would read. Of a folder with the four IDX files, the two of
+    /// the training set are not read and may be missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_test(
+        path: impl AsRef<Path>,
+        options: &OpenOptions,
+    ) -> Result<(String, Images), DataError> {
+        let path = path.as_ref();
+        if options.test_fraction.is_none() && path.is_dir() {
+            let found = folder::find(path)?;
+            if !found.is_empty() {
+                return folder::choose(path, &found, options.split.as_deref())?.read_test();
+            }
+        }
+        let Self { name, test, .. } = Self::open(path, options)?;
+        Ok((name, test))
+    }
+}
+
 /// The training images of an array file, then its test images if it has any.
 fn arrays(path: &Path) -> Result<Vec<Images>, DataError> {
     let mut file = file::open(path)?;

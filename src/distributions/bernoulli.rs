@@ -96,6 +96,32 @@ fn log_density<T: Scalar>(x: T, a: T) -> T {
     (x - likely) * a - ln_1p_unit(exp(-a.abs()))
 }
 
+/// x - σ(a), written so that 1 - σ(a) = σ(-a) keeps its digits at large a.
+#[inline(always)]
+fn residual<T: Scalar>(x: T, a: T) -> T {
+    let e = exp(-a.abs());
+    let unlikely = e / (T::one() + e);
+    if a > T::zero() {
+        (x - T::one()) + unlikely
+    } else {
+        x - unlikely
+    }
+}
+
+/// The same on the tape.
+fn residuals<'t, T: Scalar>(x: Var<'t, T>, a: Var<'t, T>) -> Var<'t, T> {
+    x.zip_with(
+        a,
+        "bernoulli-residual",
+        residual,
+        |p| p.cotangent,
+        |p| {
+            let a = p.input(1);
+            -p.cotangent.times_slope(a.sigmoid() * (-a).sigmoid())
+        },
+    )
+}
+
 /// Computes those sums anew that are NaN because a coin is certain: where it shows what it must, x a - softplus(a) is
 /// 0·∞, and its limit is 0. (This way the loop above has nothing to ask.)
 fn settle_certain_coins<T: Scalar>(data: &[T], logits: &[T], sums: &mut [T]) {
@@ -129,11 +155,11 @@ fn bernoulli_score<'t, T: Scalar>(g: Var<'t, T>, x: Var<'t, T>, a: Var<'t, T>) -
         .expect("a buffer is in standard layout");
     let inputs = (entries(data.as_slice()), entries(logits.as_slice()));
     lanes::weighted_rows(entries(weight.as_slice()), inputs, out, |x, a| {
-        x - sigmoid(a)
+        residual(x, a)
     });
     tape.record("bernoulli-score", &[g, x, a], score.into_shared(), |p| {
         let (c, g, x, a) = (p.cotangent, p.input(0), p.input(1), p.input(2));
-        p.give(0, || c * (x - a.sigmoid()));
+        p.give(0, || c.times_slope(residuals(x, a)));
         p.give(1, || c * g);
         p.give(2, || -(c * g * (a.sigmoid() * (-a).sigmoid())));
     })

@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use super::limits::standardise;
+use super::limits::{standardise, standardised, weighed};
 use super::noise::standard_normal;
 use crate::Scalar;
 use crate::autodiff::{Var, broadcast_shape};
@@ -27,8 +27,7 @@ impl<'t, T: Scalar> DiagonalGaussian<'t, T> {
     /// If the shapes do not broadcast, or there is no axis.
     pub fn log_density(&self, z: Var<'t, T>) -> Var<'t, T> {
         let (mu, s) = (self.mean, self.log_variance);
-        // (z-μ)/σ, squared: e^-s overflows, and 0·∞ is not 0.
-        let per_dimension = standardise(z - mu, s).square() + s + T::of(TAU.ln());
+        let per_dimension = deviance(z - mu, s) + T::of(TAU.ln());
         per_dimension.sum_last() * T::of(-0.5)
     }
 
@@ -62,8 +61,32 @@ impl<'t, T: Scalar> DiagonalGaussian<'t, T> {
     }
 }
 
+/// x² e^-s + s, for the offset x. With r = x e^(-s/2): x̄ = 2 ȳ r e^(-s/2), and s̄ = ȳ (1 - r²) at once: where one s serves
+/// many data, the sums of 1 and of r² are much larger than their difference.
+fn deviance<'t, T: Scalar>(offset: Var<'t, T>, log_variance: Var<'t, T>) -> Var<'t, T> {
+    offset.zip_with(
+        log_variance,
+        "deviance",
+        |x, s| {
+            // (z-μ)/σ, squared: e^-s overflows, and 0·∞ is not 0.
+            let r = standardised(x, s);
+            r * r + s
+        },
+        |p| {
+            let r = standardise(p.input(0), p.input(1));
+            p.cotangent
+                .times_slope(standardise(r, p.input(1)) * T::of(2.0))
+        },
+        |p| {
+            let r = standardise(p.input(0), p.input(1));
+            p.cotangent
+                .times_slope(r.square().subtracted_from(T::one()))
+        },
+    )
+}
+
 /// z = μ + e^(s/2) ⊙ ε in one operation. With z̄ arriving: μ̄ = z̄, s̄ = ½ z̄ ⊙ ε ⊙ e^(s/2),
-/// ε̄ = z̄ ⊙ e^(s/2). Not s̄ = ½ z̄ ⊙ (z - μ), which is the same but for rounding: a small σ ε is lost in z.
+/// ε̄ = z̄ ⊙ e^(s/2). 0 deviations are no offset, even where e^(s/2) overflows. Not s̄ = ½ z̄ ⊙ (z - μ), which is the same but for rounding: a small σ ε is lost in z.
 fn reparameterise<'t, T: Scalar>(
     mean: Var<'t, T>,
     log_variance: Var<'t, T>,
@@ -75,7 +98,7 @@ fn reparameterise<'t, T: Scalar>(
         "reparameterise",
         &log_variance.value(),
         &noise.value(),
-        move |s, e| exp(s * half) * e,
+        move |s, e| weighed(e, exp(s * half)),
     );
     let z = tape.zip_values("reparameterise", &mean.value(), &offset, |mu, o| mu + o);
     tape.record(
@@ -85,8 +108,10 @@ fn reparameterise<'t, T: Scalar>(
         move |p| {
             p.give(0, || p.cotangent);
             let deviation = || (p.input(1) * half).exp();
-            p.give(1, || p.cotangent * (p.input(2) * deviation()) * half);
-            p.give(2, || p.cotangent * deviation());
+            p.give(1, || {
+                p.cotangent.times_slope(p.input(2).times_slope(deviation())) * half
+            });
+            p.give(2, || p.cotangent.times_slope(deviation()));
         },
     )
 }

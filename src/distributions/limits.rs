@@ -25,7 +25,7 @@ pub fn weigh<'t, T: Scalar>(x: Var<'t, T>, log_p: Var<'t, T>) -> Var<'t, T> {
         "weigh",
         weighed,
         |p| weigh(p.cotangent, p.input(1)),
-        |p| p.cotangent * p.input(0),
+        |p| p.cotangent.times_slope(p.input(0)),
     )
 }
 
@@ -37,7 +37,7 @@ pub fn standardise<'t, T: Scalar>(offset: Var<'t, T>, log_variance: Var<'t, T>) 
         "standardise",
         standardised,
         |p| standardise(p.cotangent, p.input(1)),
-        |p| p.cotangent * standardise(p.input(0), p.input(1)) * T::of(-0.5),
+        |p| p.cotangent.times_slope(standardise(p.input(0), p.input(1))) * T::of(-0.5),
     )
 }
 

@@ -15,6 +15,8 @@ pub enum NearestError {
     NoCodes,
     /// A distance from this row, counted from 0, is NaN.
     NotANumber(usize),
+    /// A coordinate of this row, counted from 0, is infinite: every finite code is infinitely far.
+    Infinite(usize),
 }
 
 impl fmt::Display for NearestError {
@@ -24,6 +26,10 @@ impl fmt::Display for NearestError {
             Self::NotANumber(row) => write!(
                 f,
                 "expected distances that are numbers, found NaN from row {row} (counted from 0) to some code"
+            ),
+            Self::Infinite(row) => write!(
+                f,
+                "expected finite coordinates, found an infinite one in row {row} (counted from 0)"
             ),
         }
     }
@@ -35,7 +41,7 @@ impl std::error::Error for NearestError {}
 /// equally near. Plain indices: piecewise constant in z and e, so that there is nothing to differentiate.
 ///
 /// # Errors
-/// If there are no codes, or a distance is NaN.
+/// If there are no codes, a coordinate of z is infinite, or a distance is NaN.
 ///
 /// # Panics
 /// If the rows differ in length.
@@ -68,6 +74,7 @@ pub fn nearest<T: Scalar>(
         }
         match best.1.is_normal() {
             true => Ok(best.0),
+            false if z.iter().any(|z| z.is_infinite()) => Err(NearestError::Infinite(row)),
             false => Ok(nearest_in_units(z, codes)),
         }
     };

@@ -3,7 +3,7 @@
 use crate::Scalar;
 use crate::autodiff::{Var, broadcast_shape};
 use crate::distributions::{DiagonalGaussian, MultivariateGaussian, off_diagonal, standardise};
-use crate::elementary::expm1;
+use crate::elementary::exp_remainder;
 
 /// KL(N(μ, diag e^s) ‖ N(0, I)) = ½ Σ (μ² + e^s - 1 - s), over the last axis, in nats.
 ///
@@ -15,7 +15,7 @@ pub fn gaussian_standard<'t, T: Scalar>(q: &DiagonalGaussian<'t, T>) -> Var<'t, 
     let (mean, log_variance) = broadcast(q.mean, q.log_variance);
     let (half, tape) = (T::of(0.5), mean.tape());
     let terms = tape.zip_values("kl", &mean.value(), &log_variance.value(), move |mu, s| {
-        half * (mu * mu + (expm1(s) - s))
+        half * (mu * mu + exp_remainder(s))
     });
     let event = terms.ndim() - 1;
     let value = tape.sum_value(&terms, &[event]);
@@ -28,8 +28,8 @@ pub fn gaussian_standard<'t, T: Scalar>(q: &DiagonalGaussian<'t, T>) -> Var<'t, 
         move |p| {
             let (mu, s) = (p.input(0), p.input(1));
             let g = p.cotangent.unsqueeze(p.cotangent.ndim());
-            p.give(0, || g * mu);
-            p.give(1, || g * (s.expm1() * half));
+            p.give(0, || g.times_slope(mu));
+            p.give(1, || g.times_slope(s.expm1() * half));
         },
     )
 }
@@ -63,7 +63,7 @@ pub fn gaussian_diagonal<'t, T: Scalar>(
     let difference = q.log_variance - p.log_variance;
     // In deviations of p, then squared: e^-s overflows, and 0·∞ is not 0.
     let distance = standardise(q.mean - p.mean, p.log_variance);
-    (distance.square() + (difference.expm1() - difference)).sum_last() * T::of(0.5)
+    (distance.square() + difference.exp_remainder()).sum_last() * T::of(0.5)
 }
 
 /// KL(q ‖ p) = ½ [tr Σ₁⁻¹Σ₀ + ΔᵀΣ₁⁻¹Δ - k + log |Σ₁|/|Σ₀|] of q = N(μ₀, Σ₀) and p = N(μ₁, Σ₁), with Δ = μ₁ - μ₀, in nats;
@@ -91,6 +91,6 @@ pub fn gaussian_full<'t, T: Scalar>(
     let log_ratio = q.factor().diagonal().ln() - p.factor().diagonal().ln();
     // M_jj² - 1 - 2 log M_jj, by way of log M_jj.
     let twice = log_ratio * T::of(2.0);
-    let diagonal = (twice.expm1() - twice).sum();
+    let diagonal = twice.exp_remainder().sum();
     (distance + off_diagonal + diagonal) * T::of(0.5)
 }

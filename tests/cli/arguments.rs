@@ -10,19 +10,19 @@ use crate::cli::shared::{elbo, refused, small_data, stdout, trained};
 fn mistyped_arguments_are_explained() {
     let wrong: [(&[&str], &str); 15] = [
         (&["train", "--rate", "-1"], "a number greater than 0"),
-        (&["train", "--epochs", "-1"], "a whole number from 1 up"),
+        (&["train", "--epochs", "-1"], "a positive whole number"),
         (&["train", "--epoch", "3"], "--epochs"),
-        (&["train", "--epochs", "0"], "a whole number from 1 up"),
+        (&["train", "--epochs", "0"], "a positive whole number"),
         (&["train", "--rate", "NaN"], "a number greater than 0"),
         (&["train", "--likelihood", "gauss"], "gaussian"),
         (&["train", "--binarise", "maybe"], "stochastic"),
         (&["train", "--activation", "gelu"], "softplus"),
-        (&["train", "--hidden", "400,,3"], "a whole number from 1 up"),
+        (&["train", "--hidden", "400,,3"], "a positive whole number"),
         (&["train", "--seed", "-1"], "a whole number from 0 to"),
         (&["sample", "--seed", "-1"], "a whole number from 0 to"),
         (&["train", "--beta", "-1"], "a number from 0 to 1e6"),
         (&["train", "--beta", "NaN"], "a number from 0 to 1e6"),
-        (&["train", "--patience", "0"], "a whole number from 1 up"),
+        (&["train", "--patience", "0"], "a positive whole number"),
         (&["train", "--threads", "100000000"], "from 1 to 1024"),
     ];
     for (arguments, explanation) in wrong {
@@ -54,9 +54,12 @@ fn options_without_effect_or_sense_are_refused() {
         assert!(stderr.contains("from 1e-6 to 1e6"), "{stderr}");
     }
     assert!(!Path::new(results).exists());
-    let message = refused(&["train", "vea"]);
+    let output = elbo(&["train", "vea"]);
+    let message = String::from_utf8(output.stderr).unwrap();
     assert!(
-        message.contains("expected a model (vae") && message.contains("`vea`"),
+        output.status.code() == Some(2)
+            && message.contains("a model (vae")
+            && message.contains("`vea`"),
         "{message}"
     );
     let data = small_data();

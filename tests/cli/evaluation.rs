@@ -9,7 +9,7 @@ use elbo::vae::{Activity, Architecture, Vae, unit_divergences};
 use ndarray::{Array2, Axis};
 use tempfile::TempDir;
 
-use crate::cli::shared::{elbo, files, small_data, stdout, trained};
+use crate::cli::shared::{elbo, files, refused, small_data, stdout, trained};
 
 #[test]
 fn the_model_can_be_evaluated_sampled_and_looked_at() {
@@ -201,4 +201,30 @@ fn tells_each_unit() {
             "{printed}"
         );
     }
+}
+
+#[test]
+fn the_training_files_are_not_read() {
+    let data = small_data();
+    let (_out, model) = trained(&data);
+    let model = model.to_str().unwrap();
+    for file in ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"] {
+        fs::remove_file(data.path().join(file)).unwrap();
+    }
+    let out = TempDir::new().unwrap();
+    let picture = out.path().join("picture.png");
+    for arguments in [
+        vec!["evaluate", model, "--samples", "5"],
+        vec!["reconstruct", model, "--out", picture.to_str().unwrap()],
+    ] {
+        let output = elbo(&arguments);
+        assert!(output.status.success(), "{output:?}");
+    }
+    fs::remove_file(data.path().join("t10k-images-idx3-ubyte")).unwrap();
+    let message = refused(&["evaluate", model]);
+    assert!(
+        message.contains("no t10k-images-idx3-ubyte") && !message.contains("train-images"),
+        "{message}"
+    );
+    assert!(message.contains("`--data` names others"), "{message}");
 }

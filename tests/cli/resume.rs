@@ -240,7 +240,7 @@ fn what_cannot_be_taken_up_is_explained() {
     let folder = out.path().to_str().unwrap();
     let said = refused(&["train", "--resume", "--out", folder]);
     assert!(
-        said.contains("no run to go on with") && said.contains("checkpoint"),
+        said.contains("no run to resume") && said.contains("checkpoint"),
         "{said}"
     );
     let mut words = arguments(data.path(), out.path());

@@ -22,7 +22,7 @@ const WITH_TOY: [Entry; 2] = [MODELS[0], Entry::of::<Toy>()];
 
 /// x̂ = m + D E (x - m + σ ε): linear, with a moving average m of the data that no gradient changes, and noise that fades with
 /// the steps.
-#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Toy {
     /// Dimensions of the code
     #[arg(long, default_value = "3")]

@@ -210,3 +210,21 @@ fn of_the_nearest_of_far_and_close_codes() {
         }
     }
 }
+
+#[test]
+fn of_the_nearest_to_what_is_infinitely_far() {
+    let codes = arr2(&[[0.0, 1.0], [2.0, 3.0]]);
+    for z in [f64::INFINITY, f64::NEG_INFINITY] {
+        let z = arr2(&[[0.5, 0.5], [z, 0.0]]);
+        assert_eq!(
+            nearest(z.view(), codes.view()),
+            Err(NearestError::Infinite(1))
+        );
+    }
+    // A code may be.
+    let codes = arr2(&[[f64::INFINITY, 0.0], [2.0, 3.0]]);
+    assert_eq!(
+        nearest(arr2(&[[0.5, 0.5]]).view(), codes.view()),
+        Ok(vec![1])
+    );
+}

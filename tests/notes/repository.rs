@@ -57,6 +57,10 @@ pub fn read_repository(root: &Path) -> Files {
 fn read_folder(root: &Path, folder: &str, files: &mut Files) {
     for entry in fs::read_dir(root.join(folder)).unwrap().map(Result::unwrap) {
         let path = format!("{folder}/{}", entry.file_name().into_string().unwrap());
+        if entry.path().join("Cargo.toml").exists() {
+            // A crate of its own: the fuzz targets.
+            continue;
+        }
         if entry.file_type().unwrap().is_dir() {
             read_folder(root, &path, files);
         } else {

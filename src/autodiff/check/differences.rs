@@ -15,7 +15,10 @@
 //! Each output has its own best step, the one with the least estimate: what is steep in one output must not decide
 //! for another. An estimate from one step can be wrong by chance: what oscillates faster than the step looks slow to
 //! it. So the slopes are compared with a difference along a random direction, at all steps; if they disagree, every
-//! step is tried for every entry, and one that smaller steps contradict is off by at least as much.
+//! step is tried for every entry, and one that smaller steps contradict is off by at least as much. Smaller steps also
+//! contradict where they are less certain than rounding explains: what is smooth over a step is smooth within it, and a
+//! function that jumps everywhere may look smooth to one step by chance. A function that looks rough even to the smallest
+//! step is taken to jump.
 
 use ndarray::ArrayD;
 
@@ -50,6 +53,12 @@ impl Entry {
     /// Do all steps see either a jump of the slope, or no slope at all? `scale` is that of the slopes near it.
     pub(super) fn on_a_kink(self, scale: f64) -> bool {
         self.truncation > UNSTABLE * scale + 16.0 * self.rounding
+    }
+
+    /// Is this one, at a smaller step, rougher than rounding explains, where `wider` found f smooth?
+    fn rougher_than(self, wider: Self) -> bool {
+        let explained = wider.error() + UNSTABLE * wider.slope.abs() + 16.0 * self.rounding;
+        self.truncation > explained
     }
 }
 
@@ -154,7 +163,10 @@ fn least_contradicted(tried: &[Vec<Entry>], output: usize) -> Option<Entry> {
         .collect();
     let contradicted = |(k, entry): (usize, &Entry)| {
         let smaller = entries[k + 1..].iter();
-        let against = smaller.map(|other| (entry.slope - other.slope).abs() - other.error());
+        let against = smaller.map(|other| match other.rougher_than(*entry) {
+            true => other.truncation,
+            false => (entry.slope - other.slope).abs() - other.error(),
+        });
         Entry {
             truncation: against.fold(entry.truncation, f64::max),
             ..*entry
@@ -163,43 +175,99 @@ fn least_contradicted(tried: &[Vec<Entry>], output: usize) -> Option<Entry> {
     (entries.iter().enumerate().map(contradicted)).min_by(|a, b| a.error().total_cmp(&b.error()))
 }
 
-/// Do the slopes agree with differences along `direction`, at all steps?
-pub(super) fn agree_along(
+/// What differences along a direction say about the slopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Along {
+    /// They agree at all steps, and what is smooth over one step is smooth within it.
+    Agrees,
+    /// They do not.
+    Disagrees,
+    /// They do not, and f does not look smooth to the smallest step.
+    Rough,
+}
+
+/// The slopes against differences along `direction`, at all steps.
+pub(super) fn along(
     f: &Values<'_>,
     inputs: &[ArrayD<f64>],
     (center, magnitudes): (&ArrayD<f64>, &[f64]),
     direction: &[ArrayD<f64>],
     (columns, search): (&[Vec<Column>], Search),
-) -> bool {
-    let coordinates: Vec<(f64, f64, &Column)> = (inputs.iter().zip(direction).zip(columns))
-        .flat_map(|((x, v), columns)| (x.iter().zip(v).zip(columns)).map(|((&x, &v), c)| (x, v, c)))
-        .collect();
+) -> Along {
     let at = |offset: f64| {
         let moved: Vec<ArrayD<f64>> = (inputs.iter().zip(direction))
             .map(|(x, v)| x + v * offset)
             .collect();
         f(&moved)
     };
-    steps(0.0)
+    let steps = steps(0.0)
         .into_iter()
-        .filter(|&h| h <= search.largest_step.min(WIDEST_TO_END_WITH))
-        .all(|h| {
+        .filter(|&h| h <= search.largest_step.min(WIDEST_TO_END_WITH));
+    let found: Vec<(f64, Vec<Entry>)> = steps
+        .map(|h| {
             let levels = [h, h / 2.0, h / 4.0].map(|h| (at(h), at(-h)));
-            let along = extrapolate(&levels, center, magnitudes, h);
-            (along.iter().enumerate()).all(|(output, along)| {
-                let (mut slope, mut unknown) = (0.0, along.error());
-                for (x, v, column) in &coordinates {
-                    let entry = column.entries[output];
-                    slope += v * entry.slope;
-                    // Along a direction, x ± h is rounded.
-                    let moved = 16.0 * f64::EPSILON * (x.abs() / h + v.abs());
-                    unknown += (v * entry.error()).abs() + entry.slope.abs() * moved;
-                }
-                // What is not finite there says nothing.
-                let difference = (along.slope - slope).abs();
-                !along.slope.is_finite() || unknown.is_nan() || difference <= unknown
-            })
+            (h, extrapolate(&levels, center, magnitudes, h))
         })
+        .collect();
+    let coordinates: Vec<(f64, f64, &Column)> = (inputs.iter().zip(direction).zip(columns))
+        .flat_map(|((x, v), columns)| (x.iter().zip(v).zip(columns)).map(|((&x, &v), c)| (x, v, c)))
+        .collect();
+    let outputs = (0..center.len()).map(|output| along_one(&found, &coordinates, output));
+    outputs
+        .max_by_key(|&along| along as u8)
+        .unwrap_or(Along::Agrees)
+}
+
+/// The same for one output.
+fn along_one(
+    found: &[(f64, Vec<Entry>)],
+    coordinates: &[(f64, f64, &Column)],
+    output: usize,
+) -> Along {
+    let parts = coordinates
+        .iter()
+        .map(|&(x, v, column)| (x, v, column.entries[output]));
+    let slope: f64 = parts.clone().map(|(_, v, entry)| v * entry.slope).sum();
+    let scale: f64 = parts
+        .clone()
+        .map(|(_, v, entry)| (v * entry.slope).abs())
+        .sum();
+    let unknown: f64 = parts
+        .clone()
+        .map(|(_, v, entry)| (v * entry.error()).abs())
+        .sum();
+    // Along a direction, x ± h is rounded.
+    let position: f64 = parts
+        .clone()
+        .map(|(x, _, entry)| (x * entry.slope).abs())
+        .sum();
+    let entries: Vec<Entry> = found
+        .iter()
+        .map(|(h, entries)| Entry {
+            rounding: entries[output].rounding + 16.0 * f64::EPSILON * (position / h + scale),
+            ..entries[output]
+        })
+        // What is not finite there says nothing.
+        .filter(|entry| entry.slope.is_finite() && entry.error().is_finite() && !unknown.is_nan())
+        .collect();
+    let mut smoothest: Option<Entry> = None;
+    let agrees = entries.iter().all(|&entry| {
+        let smooth = smoothest.is_none_or(|wider| {
+            !entry.rougher_than(Entry {
+                slope: scale,
+                ..wider
+            })
+        });
+        if smoothest.is_none_or(|wider| entry.error() < wider.error()) {
+            smoothest = Some(entry);
+        }
+        smooth && (entry.slope - slope).abs() <= unknown + entry.error()
+    });
+    match agrees {
+        true => Along::Agrees,
+        false if entries.last().is_some_and(|entry| entry.on_a_kink(scale)) => Along::Rough,
+        false => Along::Disagrees,
+    }
 }
 
 /// The slope of every output, from the values at three distances.

@@ -29,7 +29,7 @@ impl<T: Scalar> Var<'_, T> {
     /// σ(x) = 1/(1 + e^-x), with σ'(x) = σ(x) σ(-x): where 1 - σ(x) would round to 0, σ(-x) keeps its digits.
     pub fn sigmoid(self) -> Self {
         self.map("sigmoid", sigmoid, |p| {
-            p.cotangent * (p.output * (-p.input(0)).sigmoid())
+            p.cotangent.times_slope(p.output * (-p.input(0)).sigmoid())
         })
     }
 
@@ -43,9 +43,18 @@ impl<T: Scalar> Var<'_, T> {
         self.zip_with(
             tanh,
             "tanh-slope",
-            |g, y| g * (T::one() - y * y),
+            |g, y| {
+                if g == T::zero() {
+                    g
+                } else {
+                    g * (T::one() - y * y)
+                }
+            },
             |p| p.cotangent.times_tanh_slope(p.input(1)),
-            |p| p.cotangent * p.input(0) * p.input(1) * T::of(-2.0),
+            |p| {
+                let by_slope = p.input(0).times_slope(p.input(1));
+                p.cotangent.absorbing_product(by_slope) * T::of(-2.0)
+            },
         )
     }
 
@@ -68,7 +77,9 @@ impl<T: Scalar> Var<'_, T> {
 
     /// log(1 + e^x), with derivative σ(x).
     pub fn softplus(self) -> Self {
-        self.map("softplus", softplus, |p| p.cotangent * p.input(0).sigmoid())
+        self.map("softplus", softplus, |p| {
+            p.cotangent.times_slope(p.input(0).sigmoid())
+        })
     }
 
     /// log σ(x) = -softplus(-x), with derivative σ(-x).
@@ -76,7 +87,7 @@ impl<T: Scalar> Var<'_, T> {
         self.map(
             "log-sigmoid",
             |x| -softplus(-x),
-            |p| p.cotangent * (-p.input(0)).sigmoid(),
+            |p| p.cotangent.times_slope((-p.input(0)).sigmoid()),
         )
     }
 }

@@ -6,7 +6,7 @@
 use super::check_axis;
 use crate::Scalar;
 use crate::autodiff::{Tape, Value, Var};
-use crate::elementary::exp;
+use crate::elementary::{exp, ln_1p};
 use crate::lanes;
 
 impl<T: Scalar> Var<'_, T> {
@@ -98,7 +98,8 @@ impl<T: Scalar> Var<'_, T> {
                     if x == y { T::one() } else { T::zero() }
                 });
                 let is_max = x.tape().constant(is_max);
-                p.cotangent * (is_max / is_max.sum_axes_keep(&axes))
+                p.cotangent
+                    .times_slope(is_max / is_max.sum_axes_keep(&axes))
             });
         })
     }
@@ -118,7 +119,7 @@ impl<T: Scalar> Var<'_, T> {
     }
 
     /// log Σ e^x over `axes`, which keep length 1: m + log Σ e^(x-m) with m the maximum, so that no exponential
-    /// overflows and the largest is 1. Its gradient is the softmax, e^(x-y). All entries -∞ give
+    /// overflows and the largest, which is 1, is kept apart from the others, which may be small. Its gradient is the softmax, e^(x-y). All entries -∞ give
     /// -∞, and a gradient of NaN: there is none.
     ///
     /// # Panics
@@ -126,17 +127,13 @@ impl<T: Scalar> Var<'_, T> {
     pub fn logsumexp_axes_keep(self, axes: &[usize]) -> Self {
         let tape = self.tape();
         let x = self.value();
-        // ±∞ as the shift would make ∞ - ∞.
-        let finite = |m: T| if m.is_finite() { m } else { T::zero() };
-        let shift = tape.map_value(&tape.max_value("logsumexp", &x, axes), finite);
-        let terms = tape.zip_values("logsumexp", &x, &shift, |x, m| exp(x - m));
-        let sum = tape.sum_value(&terms, axes);
-        let value = tape.zip_values("logsumexp", &sum, &shift, |s, m| m + s.ln());
-        for value in [terms, sum, shift] {
+        let (shift, rest) = tape.shifted_log_sum("logsumexp", &x, axes);
+        let value = tape.zip_values("logsumexp", &rest, &shift, |rest, m| m + rest);
+        for value in [rest, shift] {
             tape.recycle(value);
         }
         tape.record("logsumexp", &[self], value, |p| {
-            p.give(0, || p.cotangent * (p.input(0) - p.output).exp());
+            p.give(0, || p.cotangent.times_slope((p.input(0) - p.output).exp()));
         })
     }
 
@@ -161,15 +158,29 @@ impl<T: Scalar> Var<'_, T> {
         })
     }
 
-    /// x - log Σ e^x along `axis`: x̄ = ȳ - e^y Σ ȳ.
+    /// x - log Σ e^x along `axis`: x̄ = ȳ - e^y Σ ȳ, written as (1 - e^y) ȳ - e^y (Σ ȳ - ȳ), so that 1 - e^y keeps its
+    /// digits for a probability e^y near 1.
     ///
     /// # Panics
     /// If the axis does not exist or is empty.
     pub fn log_softmax(self, axis: usize) -> Self {
         check_lane("log-softmax", axis, &self.shape());
-        // Without what all entries have in common, or its digits would push out those of the difference.
-        let x = self - self.max_axes_keep(&[axis]).stop_gradient();
-        x - x.logsumexp_axes_keep(&[axis])
+        let tape = self.tape();
+        let x = self.value();
+        let (shift, rest) = tape.shifted_log_sum("log-softmax", &x, &[axis]);
+        // First without what all entries have in common, or its digits would push out those of the difference.
+        let shifted = tape.zip_values("log-softmax", &x, &shift, |x, m| x - m);
+        let value = tape.zip_values("log-softmax", &shifted, &rest, |x, rest| x - rest);
+        for value in [shifted, shift, rest] {
+            tape.recycle(value);
+        }
+        tape.record("log-softmax", &[self], value, move |p| {
+            p.give(0, || {
+                let (g, y) = (p.cotangent, p.output);
+                let others = g.sum_axes_keep(&[axis]) - g;
+                -(g * y.expm1() + others.times_slope(y.exp()))
+            });
+        })
     }
 }
 
@@ -196,6 +207,32 @@ impl<T: Scalar> Tape<T> {
     /// The sum over `axes`, which keep length 1.
     pub(crate) fn sum_value(&self, x: &Value<T>, axes: &[usize]) -> Value<T> {
         self.fold_axes(x, axes, T::zero(), |sum, x| sum + x)
+    }
+
+    /// m and log Σ e^(x-m) over `axes`, which keep length 1, for m the maximum, or 0 where that is infinite: ±∞ as the
+    /// shift would make ∞ - ∞. One term of the sum is 1 and is left to log(1 + …), which keeps the digits of the others.
+    fn shifted_log_sum(
+        &self,
+        operation: &'static str,
+        x: &Value<T>,
+        axes: &[usize],
+    ) -> (Value<T>, Value<T>) {
+        let finite = |m: T| if m.is_finite() { m } else { T::zero() };
+        let shift = self.map_value(&self.max_value(operation, x, axes), finite);
+        let highest = self.zip_values(operation, x, &shift, |x, m| {
+            if x == m { T::one() } else { T::zero() }
+        });
+        let terms = self.zip_values(operation, x, &shift, |x, m| {
+            if x == m { T::zero() } else { exp(x - m) }
+        });
+        let (count, others) = (self.sum_value(&highest, axes), self.sum_value(&terms, axes));
+        let log_sum = self.zip_values(operation, &others, &count, |others, count| {
+            ln_1p(others + (count - T::one()))
+        });
+        for value in [highest, terms, count, others] {
+            self.recycle(value);
+        }
+        (shift, log_sum)
     }
 
     /// The maximum over `axes`, which keep length 1.

@@ -18,7 +18,8 @@ impl<'t, T: Scalar> Var<'t, T> {
     }
 
     /// x where the mask is true, else 0: linear in x, so that its adjoint is itself. An entry that is not
-    /// kept is never multiplied by 0, so an infinite one does no harm.
+    /// kept is never multiplied by 0, so an infinite one does no harm, nor does an infinite slope behind it
+    /// ([`times_slope`](Var::times_slope) says where it does).
     ///
     /// # Panics
     /// If the mask cannot be broadcast against x.
@@ -37,7 +38,8 @@ impl<'t, T: Scalar> Var<'t, T> {
         })
     }
 
-    /// a where the mask is true, else b, all three broadcast against each other.
+    /// a where the mask is true, else b, all three broadcast against each other. The other one has the gradient 0, even
+    /// where its value or its slope is infinite or NaN ([`times_slope`](Var::times_slope) says where not).
     ///
     /// # Panics
     /// If the shapes cannot be broadcast against each other.

@@ -17,7 +17,7 @@ impl<T: Scalar> Var<'_, T> {
     /// assert_eq!(tape.gradients(y.sum()).wrt(x), arr1(&[1.0, 1f64.cos()]).into_dyn());
     /// ```
     pub fn sin(self) -> Self {
-        self.map("sin", T::sin, |p| p.cotangent * p.input(0).cos())
+        self.map("sin", T::sin, |p| p.cotangent.times_slope(p.input(0).cos()))
     }
 
     /// cos x, for x in radians, entry by entry, with derivative -sin x.
@@ -33,6 +33,8 @@ impl<T: Scalar> Var<'_, T> {
     /// assert_eq!(tape.gradients(y.sum()).wrt(x), arr1(&[0.0, -1f64.sin()]).into_dyn());
     /// ```
     pub fn cos(self) -> Self {
-        self.map("cos", T::cos, |p| p.cotangent * -p.input(0).sin())
+        self.map("cos", T::cos, |p| {
+            p.cotangent.times_slope(-p.input(0).sin())
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! `elbo figures`: the figures of the notes, one file for each chapter that has some.
 
+mod autoencoders;
 mod background;
 mod costs;
 mod gradients;
@@ -40,12 +41,13 @@ pub struct Figure {
 type Draw = fn() -> Vec<Figure>;
 
 /// The chapters that have figures, in the order of the notes.
-const CHAPTERS: [(&str, Draw); 6] = [
+const CHAPTERS: [(&str, Draw); 7] = [
     ("background", background::figures),
     ("variational", variational::figures),
     ("kl", kl::figures),
     ("gradients", gradients::figures),
     ("vae", vae::figures),
+    ("autoencoders", autoencoders::figures),
     ("costs", costs::figures),
 ];
 

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::{DataCommand, LoadedData};
+use super::{DataCommand, LoadedData, TestData};
 use crate::cli::options::Data;
 use crate::data::{Binarisation, Images, Pixels};
 
@@ -14,7 +14,7 @@ use crate::data::{Binarisation, Images, Pixels};
 pub const MAX_WIDTH: usize = 1 << 16;
 
 /// Which images, and what becomes of grey pixels.
-#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageData {
     #[command(flatten)]
     #[serde(flatten)]
@@ -51,6 +51,19 @@ pub struct ImageShape {
 }
 
 impl ImageShape {
+    /// That of a set of images.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn of(images: &Images) -> Result<Self> {
+        let shape = Self {
+            height: images.height(),
+            width: images.width(),
+        };
+        shape.check()?;
+        Ok(shape)
+    }
+
     /// How many pixels an image has.
     pub fn dimensions(&self) -> usize {
         self.height * self.width
@@ -84,11 +97,7 @@ impl DataCommand for ImageData {
 
     fn load(&self) -> Result<LoadedData<Self>> {
         let data = self.data.load()?;
-        let shape = ImageShape {
-            height: data.train.height(),
-            width: data.train.width(),
-        };
-        shape.check()?;
+        let shape = ImageShape::of(&data.train)?;
         let mut checksum = flate2::Crc::new();
         for images in [&data.train, &data.test] {
             checksum.update(images.pixels().as_slice().expect("in standard layout"));
@@ -99,6 +108,15 @@ impl DataCommand for ImageData {
             train: data.train.pixels_as(self.binarise),
             test: data.test.pixels_as(self.binarise),
             checksum: checksum.sum(),
+        })
+    }
+
+    fn load_test(&self) -> Result<TestData<Self>> {
+        let (name, test) = self.data.load_test()?;
+        Ok(TestData {
+            name,
+            shape: ImageShape::of(&test)?,
+            test: test.pixels_as(self.binarise),
         })
     }
 

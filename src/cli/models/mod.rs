@@ -1,7 +1,13 @@
 //! The models at the command line, each in a place of its own; [`registry`](super::registry) lists them.
 
+mod autoencoder;
+pub mod autoencoders;
+mod contractive;
+mod denoising;
 mod images;
+mod k_sparse;
 mod saved;
+mod sparse;
 mod vae;
 
 use std::fmt;
@@ -17,8 +23,13 @@ use crate::data::Source;
 use crate::nn::{Model, Parameters};
 use crate::train::{EpochMetrics, Metrics, Settings};
 
+pub use autoencoder::PlainCommand;
+pub use contractive::ContractiveCommand;
+pub use denoising::DenoisingCommand;
 pub use images::{ImageData, ImageShape};
+pub use k_sparse::KSparseCommand;
 pub use saved::{Configuration, FILE, FORMAT, Header, ModelFile, Saved, file_of, header};
+pub use sparse::SparseCommand;
 pub use vae::VaeCommand;
 
 /// A model at the command line: its options (by deriving [`Args`]), what they build, and what a person gets to see.
@@ -127,7 +138,9 @@ pub struct Column {
 }
 
 /// Data at the command line: the options that choose them, and how they are read.
-pub trait DataCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned {
+pub trait DataCommand:
+    Args + Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned
+{
     /// What a model must know of the data to be built: an image's height and width, say.
     type Shape: Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned;
     /// Where batches come from.
@@ -143,6 +156,17 @@ pub trait DataCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned 
     /// # Errors
     /// If a file cannot be read or holds something else.
     fn load(&self) -> Result<LoadedData<Self>>;
+
+    /// Reads the test set, and no more than it needs for that.
+    ///
+    /// # Errors
+    /// If a file cannot be read or holds something else.
+    fn load_test(&self) -> Result<TestData<Self>> {
+        let LoadedData {
+            name, shape, test, ..
+        } = self.load()?;
+        Ok(TestData { name, shape, test })
+    }
 
     /// How many there are: `10000 training and 2000 test`.
     fn count(data: &LoadedData<Self>) -> String;
@@ -163,6 +187,16 @@ pub struct LoadedData<D: DataCommand> {
     pub test: D::Source,
     /// Tells other data apart from these.
     pub checksum: u32,
+}
+
+/// The test set of data that were read.
+pub struct TestData<D: DataCommand> {
+    /// What they are called.
+    pub name: String,
+    /// What a model must know of them.
+    pub shape: D::Shape,
+    /// Held out.
+    pub test: D::Source,
 }
 
 /// The shape of a model's data.

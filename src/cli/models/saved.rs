@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::{DataCommand, LoadedData, ModelCommand, ShapeOf, Training};
+use super::{DataCommand, ModelCommand, ShapeOf, TestData, Training};
 use crate::distributions::noise::stream;
 use crate::nn::{Parameters, checkpoint};
 use crate::train::Settings;
@@ -144,18 +144,31 @@ impl<M: ModelCommand> Configuration<M> {
         Ok(())
     }
 
+    /// The test set that a saved model is shown: `chosen`, which the options of a command made of the model's own.
+    ///
+    /// # Errors
+    /// If they cannot be read, or are of another shape than the data that the model was trained on.
+    pub fn test_data(&self, chosen: &M::Data) -> Result<TestData<M::Data>> {
+        let mut data = chosen.load_test();
+        if *chosen == self.data {
+            data = data.context("the data that the model was trained on (`--data` names others)");
+        }
+        let data = data?;
+        self.accepts(&data.name, &data.shape)?;
+        Ok(data)
+    }
+
     /// Checks that other data have the shape of those that the model was trained on.
     ///
     /// # Errors
     /// If they do not.
-    pub fn accepts(&self, data: &LoadedData<M::Data>) -> Result<()> {
+    pub fn accepts(&self, name: &str, shape: &ShapeOf<M>) -> Result<()> {
         ensure!(
-            data.shape == self.shape,
-            "the model was trained on {} ({}), but {} has {}",
+            *shape == self.shape,
+            "the model was trained on {} ({}), but {name} has {}",
             M::Data::describe(&self.shape),
             self.data_name,
-            data.name,
-            M::Data::describe(&data.shape)
+            M::Data::describe(shape)
         );
         Ok(())
     }

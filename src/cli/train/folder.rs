@@ -40,6 +40,11 @@ impl<'a> Folder<'a> {
         self.path
     }
 
+    /// Has a run left its results here?
+    pub fn has_results(&self) -> bool {
+        self.path.join(FILE).is_file()
+    }
+
     /// After how many epochs the run in it stopped, if it is not finished.
     pub fn unfinished(&self) -> Option<usize> {
         let bytes = fs::read(self.path.join(CHECKPOINT)).ok()?;
@@ -191,7 +196,7 @@ pub fn checkpoint_model(out: &Path) -> Result<String> {
     let path = out.join(CHECKPOINT);
     ensure!(
         path.is_file(),
-        "there is no run to go on with in {}: expected a {CHECKPOINT} there, which `elbo train` leaves after each epoch",
+        "there is no run to resume in {}: expected a {CHECKPOINT} there, which `elbo train` leaves after each epoch",
         out.display()
     );
     let progress = progress(&read(&path)?).with_context(|| path.display().to_string())?;

@@ -198,3 +198,19 @@ fn narrow_and_correlated_targets_are_reached() {
     let fit = fit.unwrap();
     assert!((fit.q.covariance[[0, 0]] * 1e12 - 1.0).abs() < 1e-6);
 }
+
+#[test]
+fn minima_that_differ_in_their_widths_alone_are_counted_in_every_unit() {
+    // A narrow and a broad component about the same mean: two minima, whatever unit z is measured in.
+    for unit in [1.0, 1e-4, 1e4] {
+        let deviations = [0.05 * unit, unit];
+        let target = UnivariateMixture::new(&[0.5, 0.5], &[0.0, 0.0], &deviations).unwrap();
+        let starts = deviations.map(|deviation| Moments::isotropic(arr1(&[0.0]), deviation));
+        let effort = FitOptions::default();
+        let found = reverse_minima(|z| target.log_density(z), Shape::Full, &starts, &effort);
+        let widths: Vec<f64> = (found.fits.iter())
+            .map(|fit| fit.q.covariance[[0, 0]].sqrt() / unit)
+            .collect();
+        assert_eq!(widths.len(), 2, "unit {unit}: {widths:?}");
+    }
+}

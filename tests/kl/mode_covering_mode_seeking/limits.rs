@@ -1,7 +1,9 @@
 //! Zeros, an unknown normaliser, directions that agree, and targets that are refused.
 
+use elbo::autodiff::Var;
 use elbo::kl::{
-    FitError, FitOptions, Grid, Moments, Shape, Target, UnivariateMixture, reverse_fit, tables,
+    FitError, FitOptions, Grid, Moments, Shape, Target, UnivariateMixture, reverse_fit, starts,
+    tables,
 };
 use ndarray::arr1;
 
@@ -134,5 +136,33 @@ fn bad_targets_are_refused() {
         UnivariateMixture::new(&[1.0], &[0.0], &[0.0]),
     ] {
         assert!(bad.unwrap_err().to_string().contains("expected"));
+    }
+}
+
+#[test]
+fn a_grid_without_an_inside_is_refused() {
+    fn gaussian<'t>(z: Var<'t, f64>) -> Var<'t, f64> {
+        z.square().sum_last() * -0.5
+    }
+    let sound = Grid {
+        lower: vec![0.0, 0.0],
+        upper: vec![1.0, 2.0],
+        points: 5,
+    };
+    assert_eq!(starts(&sound, 2).len(), 8);
+    let grid = |lower: &[f64], upper: &[f64], points| Grid {
+        lower: lower.to_vec(),
+        upper: upper.to_vec(),
+        points,
+    };
+    for unsound in [
+        grid(&[], &[], 5),
+        grid(&[0.0], &[1.0, 2.0], 5),
+        grid(&[0.0, 0.0], &[1.0], 5),
+        grid(&[0.0, 0.0], &[1.0, 0.0], 5),
+        grid(&[0.0], &[1.0], 1),
+    ] {
+        let result = std::panic::catch_unwind(|| Target::on_grid(gaussian, &unsound).is_ok());
+        assert!(result.is_err(), "{unsound:?}");
     }
 }

@@ -5,17 +5,19 @@ use ndarray::{Array1, Array2, ArrayView2, Ix2};
 
 use super::views::{self, SavedVae};
 use crate::autodiff::Tape;
-use crate::cli::models::DataCommand;
 use crate::cli::progress::{Progress, say, warn};
 use crate::cli::requests::Evaluate;
 use crate::data::{Pixels, Source};
 use crate::distributions::noise::{standard_normal, stream};
 use crate::distributions::{Estimate, GaussianParameters};
-use crate::train::evaluate;
+use crate::train::{Metrics, evaluate};
 use crate::vae::{Activity, Elbo, Evidence, Refinement, Surgery, unit_divergences};
 
 /// Images that are evaluated at once.
 const BATCH: usize = 100;
+
+/// Draws of z for each test image, in the ELBO of all of them.
+const PASSES: u64 = 10;
 
 /// Draws of an image and its z, for the parts of the KL.
 const DRAWS: usize = 5000;
@@ -27,36 +29,23 @@ impl Evaluate {
     /// Prints the figures of a VAE.
     pub fn vae(&self, model: &SavedVae) -> Result<()> {
         let as_trained = &model.configuration.data;
-        let data = as_trained.with(&self.data, self.binarise).load()?;
-        model.configuration.accepts(&data)?;
-        let (images, parameters) = (&data.test, &model.parameters);
+        let chosen = as_trained.with(&self.data, self.binarise);
+        let data = model.configuration.test_data(&chosen)?;
+        let images = &data.test;
         for (option, asked) in [("--images", self.images), ("--codes", self.codes)] {
-            // The defaults are meant as "at most".
-            let default = [500, 1000].contains(&asked);
-            if asked > count(images) && !default {
+            if asked.is_some_and(|asked| asked > count(images)) {
                 warn(&format!(
-                    "{option} {asked}: the test set has {} images, which are taken",
+                    "{option}: the test set has {} images, which are all taken",
                     count(images)
                 ));
             }
         }
-        let mut rng = stream(self.seed, "evaluate", 0);
-        let metrics = evaluate(&model.model, parameters, images, &mut rng);
         say(&format!(
             "{}, {} test images, in nats per image:",
             data.name,
             count(images)
         ))?;
-        let term = |name| metrics.term(name).unwrap_or(f64::NAN);
-        let bound = term("reconstruction") - term("kl");
-        say(&format!(
-            "  ELBO            {bound:10.3}  (one z for each image, drawn anew: not the report's)"
-        ))?;
-        say(&format!(
-            "  reconstruction  {:10.3}",
-            term("reconstruction")
-        ))?;
-        say(&format!("  KL              {:10.3}", term("kl")))?;
+        self.report_bound(model, images)?;
         self.report_codes(model, images)?;
 
         let found = self.compare(model, images);
@@ -86,9 +75,44 @@ impl Evaluate {
         }
     }
 
+    /// The ELBO of all test images and its two terms, and how far the draws scatter: the report has one draw only.
+    fn report_bound(&self, model: &SavedVae, images: &Pixels) -> Result<()> {
+        let passes: Vec<_> = (0..PASSES)
+            .map(|pass| {
+                let mut rng = stream(self.seed, "evaluate", pass);
+                evaluate(&model.model, &model.parameters, images, &mut rng)
+            })
+            .collect();
+        let of = |value: &dyn Fn(&Metrics) -> Option<f64>| {
+            Estimate::of(
+                passes
+                    .iter()
+                    .map(|metrics| value(metrics).unwrap_or(f64::NAN)),
+            )
+        };
+        let elbo = |metrics: &Metrics| Some(metrics.term("reconstruction")? - metrics.term("kl")?);
+        let draws = format!("(mean of {PASSES} draws of z; ± is their standard error)");
+        let lines = [
+            ("ELBO", of(&elbo)?, draws.as_str()),
+            (
+                "reconstruction",
+                of(&|metrics| metrics.term("reconstruction"))?,
+                "",
+            ),
+            ("KL", of(&|metrics| metrics.term("kl"))?, ""),
+        ];
+        for (name, estimate, note) in lines {
+            let (mean, error) = (estimate.mean, estimate.standard_error);
+            let line = format!("  {name:14}  {mean:10.3} ± {error:.3}  {note}");
+            say(line.trim_end())?;
+        }
+        Ok(())
+    }
+
     /// Active units, the KL of each, and what the KL is made of.
     fn report_codes(&self, model: &SavedVae, images: &Pixels) -> Result<()> {
-        let indices: Vec<usize> = (0..count(images).min(self.codes)).collect();
+        let codes = self.codes.unwrap_or(1000).min(count(images));
+        let indices: Vec<usize> = (0..codes).collect();
         let x = views::batch(images, &indices, self.seed);
         let codes = model.model.codes(&model.parameters, x.view()).as_f64();
         let activity = Activity::of(codes.mean.view())?;
@@ -119,7 +143,7 @@ impl Evaluate {
             "    KL by unit        {}{legend}",
             listed.join(" ")
         ))?;
-        let mut rng = stream(self.seed, "evaluate", 2);
+        let mut rng = stream(self.seed, "surgery", 0);
         let parts = Surgery::sampled(&codes, DRAWS, &mut rng)?;
         say(&format!(
             "    KL            {:10.3}  = KL(q̄‖p) + I(n; z)",
@@ -127,7 +151,10 @@ impl Evaluate {
         ))?;
         // What a part of the images shows, against all of them.
         let (less, more) = match indices.len() < count(images) {
-            true => ("(lower for all images)", "higher for all images; "),
+            true => (
+                "(too high: a part of the images)",
+                "too low: a part of the images; ",
+            ),
             false => ("", ""),
         };
         report_estimate("KL(q̄‖p)", parts.marginal, less)?;
@@ -135,12 +162,17 @@ impl Evaluate {
         report_estimate("I(n; z)", parts.information, &most)
     }
 
-    /// The images that log p(x) is told of, in batches of pixels: the same whenever it is asked.
+    /// How many images log p(x) is estimated for.
+    fn compared(&self, images: &Pixels) -> usize {
+        self.images.unwrap_or(500).min(count(images))
+    }
+
+    /// The images that log p(x) is estimated for, in batches of pixels: the same whenever it is asked.
     fn batches<'a>(
         &self,
         images: &'a Pixels,
     ) -> impl Iterator<Item = (u64, Array2<f32>)> + use<'a> {
-        let (seed, count) = (self.seed, count(images).min(self.images));
+        let (seed, count) = (self.seed, self.compared(images));
         (0..count.div_ceil(BATCH)).map(move |number| {
             let indices: Vec<usize> = (number * BATCH..count.min((number + 1) * BATCH)).collect();
             let seed = seed.wrapping_add(number as u64);
@@ -151,7 +183,7 @@ impl Evaluate {
 
     /// The bound and log p(x) of each image.
     fn compare(&self, model: &SavedVae, images: &Pixels) -> Compared {
-        let progress = Progress::new(count(images).min(self.images) as u64);
+        let progress = Progress::new(self.compared(images) as u64);
         progress.message(|| "log p(x)".to_owned());
         let estimate = Evidence {
             samples: self.samples,
@@ -178,7 +210,7 @@ impl Evaluate {
             rate: 0.02,
             samples: 1,
         };
-        let progress = Progress::new(count(images).min(self.images) as u64);
+        let progress = Progress::new(self.compared(images) as u64);
         progress.message(|| "the best q of each image".to_owned());
         let mut bounds = Vec::new();
         for (number, x) in self.batches(images) {

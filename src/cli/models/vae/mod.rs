@@ -67,7 +67,7 @@ pub struct VaeCommand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum LikelihoodName {
-    /// Coins: for black-and-white pixels, and by custom for grey ones
+    /// Bernoulli pixels: for black-and-white images, and by custom for grey ones
     Bernoulli,
     /// A Gaussian with the σ of `--deviation`
     Gaussian,
@@ -96,7 +96,7 @@ fn widths(text: &str) -> Result<Widths> {
         .split(',')
         .map(|width| positive(width.trim()))
         .collect::<Result<_>>()
-        .context("expected a whole number from 1 up, several with commas (400,200), or none")?;
+        .context("expected a positive whole number, several with commas (400,200), or none")?;
     Ok(Widths(widths))
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::views::{self, SavedVae};
-use crate::cli::models::{DataCommand, file_of};
+use crate::cli::models::file_of;
 use crate::cli::options::ensure_png;
 use crate::cli::output::{ensure_distinct, ensure_not_data, write_atomically};
 use crate::cli::progress::{say, warn};
@@ -18,8 +18,7 @@ impl Reconstruct {
         let as_trained = &model.configuration.data;
         let chosen = as_trained.with(&self.data, self.binarise);
         ensure_not_data(&self.out, chosen.path())?;
-        let data = chosen.load()?;
-        model.configuration.accepts(&data)?;
+        let data = model.configuration.test_data(&chosen)?;
         let there = Source::<f32>::len(&data.test);
         if self.count > there {
             warn(&format!("the test set has {there} images: all are shown"));

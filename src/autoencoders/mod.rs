@@ -1,0 +1,27 @@
+#![doc = include_str!("../../docs/autoencoders.md")]
+
+mod contractive;
+mod corruption;
+mod denoising;
+mod expansion;
+mod k_sparse;
+mod linear_denoiser;
+mod model;
+mod pca;
+mod smoothed;
+mod sparse;
+mod units;
+
+pub use contractive::{Contractive, JacobianNorm};
+pub use corruption::{Corruption, LinearCorruption};
+pub use denoising::Denoising;
+pub use expansion::{
+    ResidualExpansion, reconstruction_expansion, sigmoid_expansion, sigmoid_slopes,
+};
+pub use k_sparse::{KSparse, keep_largest, least_squares_residual, support};
+pub use linear_denoiser::LinearDenoiser;
+pub use model::{Autoencoder, Coding, ReconstructionLoss, Structure, slope_from_output};
+pub use pca::{Centring, Pca};
+pub use smoothed::SmoothedMixture;
+pub use sparse::{Sparse, rate_divergence, sparsity};
+pub use units::UnitStatistics;

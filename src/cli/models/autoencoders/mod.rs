@@ -1,0 +1,204 @@
+//! What the autoencoders of chapter 6 share at the command line: the networks' options, the report, the probe.
+
+mod evaluate;
+pub mod figures;
+mod options;
+mod pictures;
+pub mod probe;
+mod reconstruct;
+pub mod views;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use rand::rngs::StdRng;
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt;
+
+use super::{Column, ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training};
+use crate::autoencoders::{Autoencoder, Coding};
+use crate::cli::plot::{Axis, Chart, Panel, colors};
+use crate::cli::report::{Content, Figure};
+use crate::cli::requests::{Evaluate, Reconstruct};
+use crate::nn::{Model, Parameters};
+use crate::train::{EpochMetrics, Metrics, Settings};
+
+pub use options::{CorruptionOptions, NetworkOptions, fraction, proportion, weight};
+
+/// An autoencoder at the command line: what its options add to those of the networks.
+pub trait AutoencoderCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned {
+    /// As [`ModelCommand::NAME`].
+    const NAME: &'static str;
+    /// As [`ModelCommand::TITLE`].
+    const TITLE: &'static str;
+    /// As [`ModelCommand::ABOUT`].
+    const ABOUT: &'static str;
+    /// As [`ModelCommand::DETAILS`].
+    const DETAILS: &'static str;
+    /// As [`ModelCommand::SECTIONS`].
+    const SECTIONS: &'static [&'static str];
+    /// As [`ModelCommand::DEFAULTS`].
+    const DEFAULTS: &'static [(&'static str, &'static str)];
+    /// The terms of the objective: the name in the metrics, and what the report calls it.
+    const TERMS: &'static [(&'static str, &'static str)];
+    /// What the columns of the progress mean: a sentence.
+    const LEGEND: &'static str;
+
+    /// What the options build.
+    type Model: Model<f32> + Coding;
+
+    /// The options of the networks.
+    fn network(&self) -> &NetworkOptions;
+
+    /// Refuses options that do not fit each other.
+    ///
+    /// # Errors
+    /// With what was expected and what was found.
+    fn check_own(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The model around its networks.
+    fn around(&self, networks: Autoencoder, training: &Training) -> Self::Model;
+
+    /// The choices beside those of the networks, as a person reads them: name and value.
+    fn own_rows(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Corrupted images that the report shows, if the model is trained on such.
+    fn corruption(&self) -> Option<crate::autoencoders::Corruption> {
+        None
+    }
+}
+
+/// A trained autoencoder.
+pub type SavedAutoencoder<M> = Saved<M>;
+
+impl<M: AutoencoderCommand> ModelCommand for M {
+    const NAME: &'static str = M::NAME;
+    const TITLE: &'static str = M::TITLE;
+    const ABOUT: &'static str = M::ABOUT;
+    const DETAILS: &'static str = M::DETAILS;
+    const SECTIONS: &'static [&'static str] = M::SECTIONS;
+    const DEFAULTS: &'static [(&'static str, &'static str)] = M::DEFAULTS;
+
+    type Data = ImageData;
+    type Model = <M as AutoencoderCommand>::Model;
+
+    fn check(&self, shape: &ImageShape, settings: &Settings) -> Result<()> {
+        shape.check()?;
+        self.network().check(shape, settings)?;
+        self.check_own()
+    }
+
+    fn weights(&self, shape: &ImageShape) -> Option<usize> {
+        self.network().weights(shape)
+    }
+
+    fn build(
+        &self,
+        shape: &ImageShape,
+        training: &Training,
+        parameters: &mut Parameters<f32>,
+        rng: &mut StdRng,
+    ) -> Self::Model {
+        let structure = self.network().structure(shape.dimensions());
+        self.around(Autoencoder::new(structure, parameters, rng), training)
+    }
+
+    fn describe(&self, shape: &ImageShape) -> String {
+        let article = M::TITLE.split_once(' ').map_or(M::TITLE, |(_, noun)| noun);
+        format!(
+            "{} {article} ({})",
+            self.network().layers(shape),
+            self.network().loss()
+        )
+    }
+
+    fn rows(&self, shape: &ImageShape) -> Vec<(String, String)> {
+        let mut rows = self.network().rows(shape);
+        rows.extend(self.own_rows());
+        rows
+    }
+
+    fn legend() -> &'static str {
+        M::LEGEND
+    }
+
+    fn line(metrics: &Metrics) -> String {
+        let terms = M::TERMS.iter();
+        let numbers = terms.map(|(name, _)| format!("{:10.3}", term(metrics, name)));
+        numbers.collect::<Vec<_>>().join(" ")
+    }
+
+    fn columns(metrics: &Metrics) -> Vec<Column> {
+        let terms = M::TERMS.iter();
+        terms
+            .map(|&(name, title)| Column {
+                name,
+                title,
+                value: term(metrics, name),
+                unit: "per image",
+            })
+            .collect()
+    }
+
+    fn curve(epochs: &[EpochMetrics]) -> (&'static str, Figure) {
+        let points = |of: &dyn Fn(&EpochMetrics) -> f64| {
+            epochs
+                .iter()
+                .map(|epoch| (epoch.number as f64, of(epoch)))
+                .collect::<Vec<_>>()
+        };
+        let panel = Panel::new(
+            "Reconstruction error",
+            Axis::linear("epoch"),
+            Axis::linear("per image"),
+        )
+        .line(
+            "training",
+            colors::BLUE,
+            points(&|e| term(&e.train, "error")),
+        )
+        .line("test", colors::ORANGE, points(&|e| term(&e.test, "error")));
+        let svg = Chart::new("The reconstruction error of every epoch")
+            .panel(panel)
+            .svg();
+        let figure = Figure {
+            title: "Training".to_owned(),
+            caption: "The error of the reconstructions, summed over the pixels of an image: lower is better. Look for a test \
+                      curve that has levelled off; one that rises while the training curve falls is overfitting."
+                .to_owned(),
+            content: Content::Svg(svg),
+        };
+        ("error.svg", figure)
+    }
+
+    fn pictures(
+        saved: &Saved<Self>,
+        data: &LoadedData<ImageData>,
+    ) -> Result<Vec<(String, Figure)>> {
+        pictures::all(saved, data)
+    }
+
+    fn evaluate(saved: Saved<Self>, options: &Evaluate) -> Result<()> {
+        options.autoencoder(&saved)
+    }
+
+    fn reconstruct(saved: Saved<Self>, options: &Reconstruct) -> Result<()> {
+        options.autoencoder(&saved)
+    }
+}
+
+fn term(metrics: &Metrics, name: &str) -> f64 {
+    metrics.term(name).unwrap_or(f64::NAN)
+}
+
+/// Refuses a code whose activation does not lie between 0 and 1.
+pub fn ensure_sigmoid(network: &NetworkOptions, whose: &str) -> Result<()> {
+    ensure!(
+        network.code_activation() == crate::nn::Activation::Sigmoid,
+        "{whose} needs a code between 0 and 1: leave out --code-activation, or say sigmoid"
+    );
+    Ok(())
+}

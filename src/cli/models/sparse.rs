@@ -1,0 +1,65 @@
+//! The sparse autoencoder at the command line.
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::Training;
+use super::autoencoders::{AutoencoderCommand, NetworkOptions, ensure_sigmoid, proportion, weight};
+use crate::autoencoders::{Autoencoder, Sparse};
+
+/// The options of a sparse autoencoder.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct SparseCommand {
+    #[command(flatten)]
+    network: NetworkOptions,
+
+    /// ρ: the mean activation that every unit is to have
+    #[arg(long, value_name = "RHO", default_value = "0.1", value_parser = proportion, allow_negative_numbers = true)]
+    target: f64,
+
+    /// β: the weight of the penalty
+    #[arg(long, value_name = "BETA", default_value = "3", value_parser = weight, allow_negative_numbers = true)]
+    beta: f64,
+}
+
+impl AutoencoderCommand for SparseCommand {
+    const NAME: &'static str = "sparse";
+    const TITLE: &'static str = "A sparse autoencoder";
+    const ABOUT: &'static str = "Sparse autoencoder: every unit is active at a given mean rate";
+    const DETAILS: &'static str = "Without any option: 784-500 sigmoid units with tied weights, on the cross-entropy and 3 times the \
+        divergence of the rates of a batch from 0.1.";
+    const SECTIONS: &'static [&'static str] = &["sparse"];
+    const DEFAULTS: &'static [(&'static str, &'static str)] = &[("epochs", "20")];
+    const TERMS: &'static [(&'static str, &'static str)] = &[
+        ("error", "reconstruction error"),
+        ("sparsity", "divergence of the rates"),
+    ];
+    const LEGEND: &'static str = "The error of the reconstructions, summed over pixels, and the divergence of the rates, summed over units.";
+
+    type Model = Sparse;
+
+    fn network(&self) -> &NetworkOptions {
+        &self.network
+    }
+
+    fn check_own(&self) -> Result<()> {
+        ensure_sigmoid(&self.network, "a sparse autoencoder")?;
+        ensure!(
+            self.target > 0.0 && self.target < 1.0 && (0.0..=1e6).contains(&self.beta),
+            "expected a target between 0 and 1 and a beta from 0 to 1e6"
+        );
+        Ok(())
+    }
+
+    fn around(&self, networks: Autoencoder, _: &Training) -> Sparse {
+        Sparse::new(networks, self.target, self.beta)
+    }
+
+    fn own_rows(&self) -> Vec<(String, String)> {
+        vec![
+            ("ρ".to_owned(), self.target.to_string()),
+            ("β".to_owned(), self.beta.to_string()),
+        ]
+    }
+}

@@ -1,0 +1,256 @@
+//! The autoencoders on MNIST: errors, Jacobians, probes, and closed forms.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use ndarray::{Array2, Axis};
+
+use super::Reproduce;
+use crate::autodiff::array;
+use crate::autoencoders::{Centring, Corruption, LinearDenoiser, Pca};
+use crate::cli::models::autoencoders::{AutoencoderCommand, figures::Measured, views};
+use crate::cli::models::{
+    ContractiveCommand, DataCommand, DenoisingCommand, FILE, ImageData, KSparseCommand, LoadedData,
+    ModelFile, PlainCommand, Saved, SparseCommand,
+};
+use crate::cli::progress::say;
+use crate::cli::registry::MODELS;
+use crate::cli::run_on;
+use crate::distributions::Moments;
+use crate::vae::symmetric_eigen;
+
+/// A row of the table.
+struct Row {
+    /// Its name, and that of its folder.
+    name: &'static str,
+    /// What follows `elbo train`.
+    arguments: &'static str,
+    /// What PyTorch reached with the same architecture.
+    reference: &'static str,
+    /// Prints what this crate has reached.
+    print: fn(&ModelFile, &Context) -> Result<()>,
+}
+
+const TIED: &str = "--hidden none --code 500 --code-activation sigmoid --decoder tied --loss cross-entropy --epochs 8";
+
+const ROWS: &[Row] = &[
+    Row {
+        name: "linear",
+        arguments: "autoencoder --hidden none --code 32 --code-activation identity --epochs 20",
+        reference: "13.196, angle cos 0.998",
+        print: linear,
+    },
+    Row {
+        name: "deep",
+        arguments: "autoencoder --epochs 10",
+        reference: "5.44",
+        print: print::<PlainCommand>,
+    },
+    Row {
+        name: "plain",
+        arguments: "autoencoder TIED",
+        reference: "57.7; from masked 86.6; from noise .0258 per pixel; ‖J‖² 358; probe 4.99 %",
+        print: print::<PlainCommand>,
+    },
+    Row {
+        name: "masked",
+        arguments: "denoising TIED",
+        reference: "68.4; from masked 71.7; from noise .0180 per pixel; probe 4.60 %",
+        print: print::<DenoisingCommand>,
+    },
+    Row {
+        name: "gaussian",
+        arguments: "denoising TIED --corruption gaussian --deviation 0.5",
+        reference: "from noise .0152 per pixel; probe 4.27 %",
+        print: print::<DenoisingCommand>,
+    },
+    Row {
+        name: "linear-denoiser",
+        arguments: "denoising --hidden none --code 784 --code-activation identity --decoder untied --loss squared-error \
+                    --corruption gaussian --deviation 0.5 --epochs 30 --rate 0.0003",
+        reference: "the best linear map: .0198 per pixel",
+        print: linear_denoiser,
+    },
+    Row {
+        name: "contractive",
+        arguments: "contractive TIED --lambda 0.1",
+        reference: "63.1; from masked 82.9; from noise .0192 per pixel; ‖J‖² 121; probe 4.32 %",
+        print: print::<ContractiveCommand>,
+    },
+    Row {
+        name: "sparse",
+        arguments: "sparse TIED --target 0.1 --beta 3",
+        reference: "75.7; from masked 87.1; activation .114 (.101 to .137), none dead; probe 3.19 %",
+        print: print::<SparseCommand>,
+    },
+    Row {
+        name: "k-sparse",
+        arguments: "k-sparse --code 1000 --k 25 --epochs 20",
+        reference: "7.45; 505 dead; probe 2.84 %, with 3k 2.27 %",
+        print: k_sparse,
+    },
+    Row {
+        name: "k-sparse-annealed",
+        arguments: "k-sparse --code 1000 --k 25 --anneal-from 100 --anneal-epochs 10 --epochs 20",
+        reference: "7.43; 225 dead; probe 2.80 %, with 3k 2.06 %",
+        print: k_sparse,
+    },
+];
+
+/// What the rows share.
+struct Context {
+    data: LoadedData<ImageData>,
+}
+
+/// Trains what is not there yet, and prints all rows.
+pub fn run(command: &Reproduce) -> Result<()> {
+    for name in &command.only {
+        ensure!(
+            ROWS.iter().any(|row| row.name == name),
+            "expected names of rows ({}), found `{name}`",
+            ROWS.iter()
+                .map(|row| row.name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+    }
+    let mut context: Option<Context> = None;
+    for row in ROWS {
+        if !command.only.is_empty() && !command.only.iter().any(|name| name == row.name) {
+            continue;
+        }
+        let folder = command.out.join(row.name);
+        if !folder.join(FILE).exists() {
+            train(row, command.data.path(), &folder)?;
+        }
+        let file = ModelFile::open(&folder)?;
+        if context.is_none() {
+            let data = data_of(&file, command)?;
+            context = Some(Context { data });
+        }
+        say(&format!("\n{}: elbo train {}", row.name, arguments(row)))?;
+        (row.print)(&file, context.as_ref().expect("read above"))?;
+        say(&format!("  reference  {}", row.reference))?;
+    }
+    Ok(())
+}
+
+fn arguments(row: &Row) -> String {
+    row.arguments.replace("TIED", TIED)
+}
+
+fn train(row: &Row, data: Option<&Path>, folder: &Path) -> Result<()> {
+    let line = arguments(row);
+    let mut words: Vec<PathBuf> = ["elbo", "train"].map(PathBuf::from).to_vec();
+    words.extend(line.split_whitespace().map(PathBuf::from));
+    words.extend([PathBuf::from("--out"), folder.to_owned()]);
+    if let Some(path) = data {
+        words.extend([PathBuf::from("--data"), path.to_owned()]);
+    }
+    run_on(MODELS, words.into_iter().map(Into::into))?;
+    Ok(())
+}
+
+/// The data of the table: those that the first model was trained on.
+fn data_of(file: &ModelFile, command: &Reproduce) -> Result<LoadedData<ImageData>> {
+    let options = match file.header()?.model.as_str() {
+        "denoising" => file.model::<DenoisingCommand>()?.configuration.data,
+        "contractive" => file.model::<ContractiveCommand>()?.configuration.data,
+        "sparse" => file.model::<SparseCommand>()?.configuration.data,
+        "k-sparse" => file.model::<KSparseCommand>()?.configuration.data,
+        _ => file.model::<PlainCommand>()?.configuration.data,
+    };
+    options.with(&command.data, None).load()
+}
+
+fn say_measured(measured: &Measured) -> Result<()> {
+    let (units, probe) = (&measured.units, &measured.probe);
+    let percent = |error: f64| format!("{:.2} %", 100.0 * error);
+    say(&format!(
+        "  ours       {:.3}; from masked {:.2}; from noise {:.4} per pixel; ‖J‖² {:.1}; activation {:.3} ({:.3} to {:.3}), {} of {} \
+         dead; probe {} (pixels {})",
+        measured.clean.loss,
+        measured.masked.loss,
+        measured.noisy.square,
+        measured.squared_jacobian,
+        units.means.mean().unwrap_or(0.0),
+        units.quantile(0.05),
+        units.quantile(0.95),
+        units.dead(),
+        units.means.len(),
+        probe.as_ref().map_or("—".to_owned(), |p| percent(p.codes)),
+        probe.as_ref().map_or("—".to_owned(), |p| percent(p.pixels)),
+    ))
+}
+
+fn print<M: AutoencoderCommand>(file: &ModelFile, context: &Context) -> Result<()> {
+    let saved: Saved<M> = file.model()?;
+    say_measured(&Measured::of(&saved, &context.data, 1)?)
+}
+
+fn k_sparse(file: &ModelFile, context: &Context) -> Result<()> {
+    let mut saved: Saved<KSparseCommand> = file.model()?;
+    say_measured(&Measured::of(&saved, &context.data, 1)?)?;
+    let kept = 3 * saved.model.kept();
+    saved.model = saved.model.clone().with_kept(kept);
+    let measured = Measured::of(&saved, &context.data, 1)?;
+    match measured.probe {
+        None => Ok(()),
+        Some(probe) => say(&format!(
+            "             with {kept} entries kept after training: probe {:.2} %",
+            100.0 * probe.codes
+        )),
+    }
+}
+
+fn linear(file: &ModelFile, context: &Context) -> Result<()> {
+    let saved: Saved<PlainCommand> = file.model()?;
+    say_measured(&Measured::of(&saved, &context.data, 1)?)?;
+    let [train, test] = [&context.data.train, &context.data.test]
+        .map(|pixels| views::all_images(pixels, 1).mapv(f64::from));
+    let pca = Pca::fit(train.view(), Centring::Mean)?;
+    let weights = saved.parameters.get("decoder.0.weight").cloned();
+    let decoder: Array2<f32> = array(weights.expect("a decoder"));
+    let decoder = decoder.mapv(f64::from);
+    let k = decoder.ncols();
+    // The cosines of the angles between the two spaces are the singular values of UᵀQ, for an orthonormal basis Q of the
+    // decoder's columns: those of UᵀD (DᵀD)^-½.
+    let gram = symmetric_eigen(&symmetric(&decoder.t().dot(&decoder)))?;
+    let basis = decoder.dot(&gram.vectors) / gram.values.mapv(f64::sqrt);
+    let overlap = pca.axes(k).t().dot(&basis);
+    let squares = symmetric_eigen(&symmetric(&overlap.t().dot(&overlap)))?;
+    let least = squares.values.last().copied().unwrap_or(0.0).max(0.0);
+    say(&format!(
+        "  PCA        {:.3} on the test images; the largest angle between the two spaces has cos {:.4}",
+        pca.error_on(test.view(), k),
+        least.sqrt()
+    ))
+}
+
+fn symmetric(matrix: &Array2<f64>) -> Array2<f64> {
+    (matrix + &matrix.t()) * 0.5
+}
+
+fn linear_denoiser(file: &ModelFile, context: &Context) -> Result<()> {
+    let saved: Saved<DenoisingCommand> = file.model()?;
+    let corruption = Corruption::Gaussian { deviation: 0.5 };
+    let test = views::all_images(&context.data.test, 1);
+    let noisy = views::corrupted(test.view(), corruption, 1);
+    let (_, trained) = views::errors(&saved.model, &saved.parameters, (noisy.view(), test.view()));
+    let train = views::all_images(&context.data.train, 1).mapv(f64::from);
+    let mean = train.mean_axis(Axis(0)).expect("there are images");
+    let centred = &train - &mean;
+    let moments = Moments {
+        covariance: symmetric(&(centred.t().dot(&centred) / train.nrows() as f64)),
+        mean,
+    };
+    let best = LinearDenoiser::fit(&moments, corruption, moments.mean.len(), Centring::Mean)?;
+    let again = noisy.mapv(f64::from).dot(&best.weights.t()) + &best.bias;
+    let errors = again - test.mapv(f64::from);
+    let square = errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64;
+    say(&format!(
+        "  ours       from noise {trained:.5} per pixel\n  closed form {square:.5} on the same test images, {:.5} in expectation over \
+         the training images",
+        best.error / best.bias.len() as f64
+    ))
+}
