@@ -100,7 +100,9 @@ mod nn {
 
 mod notes {
     mod contents;
+    mod digits;
     mod example;
+    mod exercises;
     mod format;
     mod page;
     mod quotes;

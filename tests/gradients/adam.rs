@@ -125,7 +125,7 @@ fn lags_behind_a_gradient_that_drifts() {
         assert!((m - exact).abs() < 1e-8 * exact, "{m} {exact}");
         before = now;
     }
-    report(format!("after 200 steps of g_t = t, m̂ is 191, 9 behind"));
+    report("after 200 steps of g_t = t, m̂ is 191, 9 behind".to_owned());
 }
 
 #[test]
@@ -184,4 +184,22 @@ fn can_go_the_wrong_way() {
         "3000 steps: θ = {wrong:.2} with β₂ = 1/17, {right:.2} with β₂ = 0.999"
     ));
     assert!(wrong > 1.0 && right < -1.0);
+    // In units of the rate, when v has settled into its cycle of three: v = (16/17) Σ g²/17^age.
+    let settled = |ages: [f64; 3]| {
+        let cycle: f64 = [(16.0, ages[0]), (1.0, ages[1]), (1.0, ages[2])]
+            .iter()
+            .map(|(square, age)| square * 17f64.powf(-age))
+            .sum();
+        (16.0 / 17.0 * cycle / (1.0 - 17f64.powi(-3))).sqrt()
+    };
+    let steps = [
+        -4.0 / settled([0.0, 2.0, 1.0]),
+        1.0 / settled([1.0, 0.0, 2.0]),
+        1.0 / settled([2.0, 1.0, 0.0]),
+    ];
+    for (step, shown) in steps.iter().zip([-1.03, 0.74, 0.98]) {
+        assert!((step - shown).abs() < 0.01, "{steps:?}");
+    }
+    // How much longer the first step is without the corrections.
+    assert!(((1.0 - 0.9) / (1.0f64 - 0.999).sqrt() - 3.16).abs() < 0.005);
 }

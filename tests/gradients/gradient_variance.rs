@@ -107,9 +107,7 @@ fn table() {
     let mut rng = rng(112);
     let noise = normal_noise(&mut rng, 100_000, 1);
     let mut worst = 0.0f64;
-    report(format!(
-        "f = z²        variance of ∂μ: exact, measured    of ∂s: exact, measured"
-    ));
+    report("f = z²        variance of ∂μ: exact, measured    of ∂s: exact, measured".to_owned());
     for (mu, v) in [
         (0.0, 1.0f64),
         (1.0, 1.0),

@@ -187,3 +187,12 @@ fn between_the_largest_and_log_n_more() {
     let none = tape.constant(arr1(&[f64::NEG_INFINITY; 3]));
     assert_eq!(none.logsumexp().item(), f64::NEG_INFINITY);
 }
+
+#[test]
+fn in_two_steps_loses_what_is_far_below() {
+    let two_steps = |below: f64| ((-below).exp() / (1.0 + (-below).exp())).ln();
+    assert!(two_steps(745.13).is_finite() && two_steps(745.14) == f64::NEG_INFINITY);
+    let tape = Tape::new();
+    let x = tape.variable(arr1(&[0.0, -745.14]));
+    assert_eq!(x.log_softmax(0).value()[1], -745.14);
+}

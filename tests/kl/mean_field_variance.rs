@@ -137,6 +137,8 @@ fn too_narrow_is_not_a_law() {
     let start = Moments::isotropic(arr1(&[0.0]), 1.0);
     let fit = reverse_fit(|z| target.log_density(z), Shape::Full, &start, &effort).unwrap();
     let (own, its) = (target.variance(), fit.q.covariance[[0, 0]]);
+    // Where the figure ends: both divergences are -½ log(1 - ρ²).
+    assert!(-0.5 * (1.0 - 0.99f64 * 0.99).ln() > 1.9);
     report(format!(
         "variance of the target {own:.3}, of a reverse fit {its:.3}"
     ));

@@ -11,6 +11,8 @@ pub const SOUND_PAGE: &str = r#"# Chapter
 
 - [Twice](#double-it)
 
+*On digits.* `elbo evaluate` finds $`-107.61`$ nats.
+
 Words on $`x`$, see [the section](#double-it) and [contents](README.md).
 
 <a id="double-it"></a>
@@ -44,12 +46,22 @@ It doubles, as [Euler](bibliography.md#euler1748) knew.
 
 </details>
 
-**Exercise.** Halve it. What turns red?
+**Exercise.** In [`src/thrice.rs`](../src/thrice.rs) change
+
+```text
+3.0 * x
+```
+
+to
+
+```text
+x
+```
 
 <details>
 <summary>Answer</summary>
 
-Everything.
+Red: `by_hand`. It is less.
 
 </details>
 
@@ -82,7 +94,11 @@ fn helper() {}
 
 pub fn sound() -> Files {
     [
-        ("README.md", "[notes](docs/README.md#notes), [folder](docs)"),
+        (
+            "README.md",
+            "[notes](docs/README.md#notes), [folder](docs)\n\n```text\nELBO -107.607\n```\n",
+        ),
+        ("docs/digits.txt", "ELBO -107.607\n"),
         (CONTENTS, "# Notes\n\n- [Twice](chapter.md#double-it)\n"),
         ("docs/chapter.md", SOUND_PAGE),
         ("docs/other.md", "A page without a module.\n"),
@@ -91,6 +107,10 @@ pub fn sound() -> Files {
             "# Works\n\n- <a id=\"euler1748\"></a>Euler. Cited in [1](chapter.md).\n",
         ),
         ("docs/figures/twice.svg", ""),
+        (
+            "src/thrice.rs",
+            "fn thrice(x: f64) -> f64 {\n    3.0 * x\n}\n",
+        ),
         ("src/chapter.rs", SOUND_MODULE),
         (
             "tests/derivations.rs",

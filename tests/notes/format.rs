@@ -164,23 +164,23 @@ pub fn links_to_nowhere(files: &Files, page_path: &str) -> Vec<String> {
 fn catches_math_that_does_not_work_everywhere() {
     for command in FORBIDDEN {
         let files = with("docs/chapter.md", "y = 2x", &format!("{command}{{y}} = 2x"));
-        only_defect(&files, &["docs/chapter.md:18", command]);
+        only_defect(&files, &["docs/chapter.md:20", command]);
         let files = with("docs/chapter.md", "$`x`$", &format!("$`{command}{{x}}`$"));
-        only_defect(&files, &["docs/chapter.md:9", command]);
+        only_defect(&files, &["docs/chapter.md:11", command]);
     }
     let files = with("docs/chapter.md", "$`x`$", "$$x$$");
-    only_defect(&files, &["docs/chapter.md:9", "a bare $$"]);
+    only_defect(&files, &["docs/chapter.md:11", "a bare $$"]);
     let files = with("docs/chapter.md", "y = 2x", "$$y = 2x$$");
-    only_defect(&files, &["docs/chapter.md:18", "a dollar inside math"]);
+    only_defect(&files, &["docs/chapter.md:20", "a dollar inside math"]);
     let files = with("docs/chapter.md", "$`x`$", "$x$");
     only_defect(
         &files,
-        &["docs/chapter.md:9", "a dollar without a backtick"],
+        &["docs/chapter.md:11", "a dollar without a backtick"],
     );
     let files = with("docs/chapter.md", "$`x`$", "$`x`");
-    only_defect(&files, &["docs/chapter.md:9", "not closed"]);
+    only_defect(&files, &["docs/chapter.md:11", "not closed"]);
     let files = with("docs/chapter.md", "\\mid", "|");
-    only_defect(&files, &["docs/chapter.md:56", "\\mid"]);
+    only_defect(&files, &["docs/chapter.md:68", "\\mid"]);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn catches_unbalanced_fences() {
     assert!(
         defects(&files)
             .iter()
-            .any(|d| d.contains("a fence opens inside the one opened at line 17"))
+            .any(|d| d.contains("a fence opens inside the one opened at line 19"))
     );
     let files = with("docs/other.md", "module.\n", "module.\n\n```sh\nls\n");
     only_defect(&files, &["docs/other.md:3", "never closed"]);
@@ -202,16 +202,29 @@ fn catches_links_to_nowhere() {
     let files = with("docs/chapter.md", "(README.md)", "(READ.md)");
     only_defect(
         &files,
-        &["docs/chapter.md:9", "docs/READ.md", "does not exist"],
+        &["docs/chapter.md:11", "docs/READ.md", "does not exist"],
     );
     let files = with(
         "docs/chapter.md",
         "[the section](#double-it)",
         "[the section](#treble-it)",
     );
-    only_defect(&files, &["docs/chapter.md:9", "no `treble-it`"]);
+    only_defect(&files, &["docs/chapter.md:11", "no `treble-it`"]);
     let files = with("README.md", "#notes", "#note");
     only_defect(&files, &["README.md:1", "no `note`"]);
     let files = with("README.md", "(docs)", "(../docs/assets)");
     only_defect(&files, &["README.md:1", "docs/assets"]);
+}
+
+#[test]
+fn the_documentation_has_the_katex_of_the_book() {
+    let read = |name: &str| {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/assets");
+        std::fs::read_to_string(folder.join(name)).unwrap()
+    };
+    let (header, katex) = (read("rustdoc-header.html"), read("katex.min.js"));
+    assert!(
+        header.contains(katex.trim_end()),
+        "docs/assets/rustdoc-header.html has another KaTeX than katex.min.js: put that file into its first script"
+    );
 }

@@ -255,7 +255,7 @@ fn catches_a_quote_that_moved_and_renumbers_it() {
     only_defect(
         &files,
         &[
-            "docs/chapter.md:21",
+            "docs/chapter.md:23",
             "lines 6–8",
             "#L6-L8",
             "UPDATE_NOTES=1",

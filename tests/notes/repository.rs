@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use super::digits::{DIGITS, figures_of_no_run, unbound_figures};
+use super::exercises::exercise_faults;
 use super::format::{fence_faults, links_to_nowhere, math_faults};
 use super::quotes::{quote_faults, renumbered};
 use super::reading::{
@@ -38,7 +40,7 @@ fn notes_code_and_tests_hold_together() {
     assert!(defects.is_empty(), "\n\n{}\n", defects.join("\n\n"));
 }
 
-fn read_repository(root: &Path) -> Files {
+pub fn read_repository(root: &Path) -> Files {
     let mut files = Files::new();
     for entry in fs::read_dir(root).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
@@ -68,7 +70,7 @@ fn read_folder(root: &Path, folder: &str, files: &mut Files) {
 }
 
 fn read_file(root: &Path, path: String, files: &mut Files) {
-    let is_text = path.ends_with(".md") || path.ends_with(".rs");
+    let is_text = path.ends_with(".md") || path.ends_with(".rs") || path == DIGITS;
     let text = match is_text {
         true => fs::read_to_string(root.join(&path)).unwrap(),
         false => String::new(),
@@ -92,11 +94,14 @@ pub fn defects(files: &Files) -> Vec<String> {
         found.extend(opening_faults(files, chapter));
         found.extend(wordy_checks(files, chapter));
         found.extend(sections_without_exercise(files, chapter));
+        found.extend(exercise_faults(files, chapter));
+        found.extend(unbound_figures(files, chapter));
     }
     found.extend(files_never_compiled(files));
     found.extend(repeated_slugs(files));
     found.extend(doc_comments_to_nowhere(files));
     found.extend(uncited_works(files));
+    found.extend(figures_of_no_run(files));
     for page in pages(files) {
         found.extend(fence_faults(files, page));
         found.extend(fold_faults(files, page));

@@ -136,7 +136,7 @@ fn catches_a_section_without_code() {
         *page = page.replace("[`src/chapter.rs`, lines 4–6](../src/chapter.rs#L4-L6)", "");
         files
     };
-    only_defect(&files, &["docs/chapter.md:11", "links no code"]);
+    only_defect(&files, &["docs/chapter.md:13", "links no code"]);
 }
 
 #[test]
@@ -199,6 +199,6 @@ fn catches_repeated_slugs() {
     );
     only_defect(
         &files,
-        &["docs/chapter.md:11, docs/other.md:1", "`double-it`"],
+        &["docs/chapter.md:13, docs/other.md:1", "`double-it`"],
     );
 }

@@ -146,7 +146,7 @@ fn catches_a_section_without_a_test() {
     let path = "tests/chapter/double_it.rs";
     only_defect(
         &with(path, "#[test]\n", ""),
-        &["docs/chapter.md:11", "`double-it` has no test", path],
+        &["docs/chapter.md:13", "`double-it` has no test", path],
     );
     let mut files = sound();
     files.remove(path);

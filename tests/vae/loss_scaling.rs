@@ -253,3 +253,21 @@ fn of_no_latents() {
 fn by_a_negative_weight() {
     scaling(SCALINGS[0], -1.0).beta(3, 2);
 }
+
+#[test]
+fn of_784_pixels_and_20_units() {
+    use Reduction::{Mean, Sum};
+    for (reconstruction, divergence, beta) in [
+        (Sum, Sum, 1.0),
+        (Mean, Sum, 784.0),
+        (Sum, Mean, 0.05),
+        (Mean, Mean, 39.2),
+    ] {
+        let scaling = LossScaling {
+            reconstruction,
+            divergence,
+            weight: 1.0,
+        };
+        assert!((scaling.beta(784, 20) / beta - 1.0).abs() < 1e-15);
+    }
+}

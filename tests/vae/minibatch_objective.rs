@@ -194,3 +194,17 @@ fn of_nothing() {
     let tape = Tape::new();
     minibatch_objective(tape.constant(Array1::<f64>::zeros(0)), 5);
 }
+
+#[test]
+fn has_another_variance_if_some_data_always_come_together() {
+    // 1, 1, 0, 0 in batches of two: the first two or the last two estimate 4 or 0, and the variance is 4.
+    let terms = [1.0, 1.0, 0.0, 0.0];
+    let apart = minibatch_variance(&terms, 2, Drawing::WithoutReplacement);
+    assert!((apart - 1.33).abs() < 0.005, "{apart}");
+    let estimate = |batch: [f64; 2]| {
+        let tape = Tape::new();
+        minibatch_objective(tape.constant(arr1(&batch)), 4).item()
+    };
+    let together = [estimate([1.0, 1.0]), estimate([0.0, 0.0])];
+    assert_eq!(together, [4.0, 0.0]);
+}

@@ -148,6 +148,7 @@ fn but_no_metric() {
     let (straight, detour) = (kl(0.5, 0.1), kl(0.5, 0.25) + kl(0.25, 0.1));
     report(format!("straight {straight:.4}, with a detour {detour:.4}"));
     assert!(detour < straight);
+    assert!((kl(0.5, 0.25) - 0.144).abs() < 5e-4 && (kl(0.25, 0.1) - 0.092).abs() < 5e-4);
     let both = |q, p| kl(q, p) + kl(p, q);
     assert!(both(0.5, 0.25) + both(0.25, 0.1) < both(0.5, 0.1));
     // The directions agree where a reflection exchanges the two, different though they are.

@@ -205,3 +205,21 @@ fn of_second_order_are_finite_at_the_extremes() {
         }
     }
 }
+
+#[test]
+fn where_the_formats_end() {
+    let near = |found: f64, shown: f64, digit: f64| (found - shown).abs() <= 0.5001 * digit;
+    // The largest arguments of e^x, the distance from 1 to the next number, and the smallest numbers.
+    assert!(near(f64::MAX.ln(), 709.78, 0.01) && near(f64::from(f32::MAX).ln(), 88.72, 0.01));
+    assert!(near(f64::EPSILON * 1e16, 2.2, 0.1) && near(f64::from(f32::EPSILON) * 1e7, 1.2, 0.1));
+    assert!(
+        near(f64::MIN_POSITIVE * 1e300 * 1e8, 2.2, 0.1)
+            && near(f64::from_bits(1) * 1e300 * 1e24, 4.9, 0.1)
+    );
+    assert!((-745.0f64).exp() > 0.0 && (-746.0f64).exp() == 0.0);
+    // From where the sigmoid and tanh are stored as 1.
+    assert!(1.0 + (-36.8f64).exp() == 1.0 && 1.0 + (-36.7f64).exp() > 1.0);
+    assert!(1.0 + (-16.7f32).exp() == 1.0 && 1.0 + (-16.6f32).exp() > 1.0);
+    assert!(19.1f64.tanh() == 1.0 && 19.0f64.tanh() < 1.0);
+    assert!(9.1f32.tanh() == 1.0 && 9.0f32.tanh() < 1.0);
+}

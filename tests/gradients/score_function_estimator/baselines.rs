@@ -235,6 +235,29 @@ fn understates_the_error_of_few_draws() {
     }
 }
 
+#[test]
+fn understates_it_with_the_mean_of_the_others_too() {
+    // The same f and ∂μ, five draws, and as baseline the mean of the other draws' f.
+    let (n, mut rng) = (5, rng(117));
+    let experiment = |noise: Array2<f64>| {
+        let f = noise.column(0).mapv(|e| (1.0 + e).powi(2));
+        let others = |i: usize| (f.sum() - f[i]) / (n - 1) as f64;
+        let draws = (0..n).map(|i| (f[i] - others(i)) * noise[[i, 0]]);
+        let mean = Estimate::of(draws).unwrap();
+        [(mean.mean - 2.0).powi(2), mean.standard_error.powi(2)]
+    };
+    let found: Vec<[f64; 2]> = (0..10_000)
+        .map(|_| experiment(normal_noise(&mut rng, n, 1)))
+        .collect();
+    for (part, expected) in [(0, 2.02), (1, 1.96)] {
+        let estimate = Estimate::of(found.iter().map(|pair| pair[part])).unwrap();
+        let distance = estimate.distance(expected * expected);
+        assert!(distance.abs() <= 4.0, "{estimate}, {expected}²");
+    }
+    // The deviations of two draws with one left out, for the eye.
+    assert!((14f64.sqrt() - 3.74).abs() < 0.005 && (10f64.sqrt() - 3.16).abs() < 0.005);
+}
+
 fn constant(z: Var<'_, f64>, f: f64) -> Var<'_, f64> {
     z.sum_last() * 0.0 + f
 }
