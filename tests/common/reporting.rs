@@ -122,7 +122,7 @@ fn agree(shown: &[String], printed: &[String]) -> bool {
             let (a, b) = (value(shown), value(printed));
             shown == printed
                 || (a.abs() < ROUNDING && b.abs() < ROUNDING)
-                || (a - b).abs() <= 1.001 * last_digit(shown)
+                || (a - b).abs() <= (1.001 * last_digit(shown)).max(ROUNDING * a.abs())
         })
 }
 

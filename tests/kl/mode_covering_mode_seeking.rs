@@ -159,8 +159,10 @@ fn forward_covers_and_reverse_chooses() {
     assert!((target.variance() - 10.0).abs() < 1e-15);
     let reverse = minima(weight, separation);
     report(format!(
-        "forward: {:?}, divergence {:.4}",
-        forward.q, forward.divergence
+        "forward: mean {:.4}, variance {:.4}, divergence {:.4}",
+        forward.q.mean[0],
+        forward.q.covariance[[0, 0]],
+        forward.divergence
     ));
     for fit in &reverse {
         let q = (fit.q.mean[0], fit.q.covariance[[0, 0]].sqrt());

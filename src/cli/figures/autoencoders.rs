@@ -6,13 +6,55 @@ use rand::Rng;
 use super::Figure;
 use crate::autodiff::{Tape, array};
 use crate::autoencoders::{SmoothedMixture, sigmoid_expansion};
-use crate::cli::plot::{Axis, Chart, Panel, colors};
+use crate::cli::plot::{Arrow, Axis, Chart, Flow, Kind, Node, Panel, colors, diagram};
 use crate::distributions::noise::{standard_normal, stream};
 use crate::nn::{Activation, Adam, Initialisation, Mlp, Parameters};
 
 /// All of them.
 pub fn figures() -> Vec<Figure> {
-    vec![denoising_score(), noise_expansion()]
+    vec![model(), denoising_score(), noise_expansion()]
+}
+
+/// A datum, its code and its reconstruction, and where something stands in the way.
+fn model() -> Figure {
+    let node = |kind, x: f64, y: f64, title, note| Node {
+        kind,
+        at: (x, y),
+        title,
+        note,
+    };
+    let nodes = [
+        node(Kind::Computed, 90.0, 130.0, "x", "a datum"),
+        node(Kind::Computed, 330.0, 130.0, "h = g(x)", "the code"),
+        node(Kind::Computed, 570.0, 130.0, "f(h)", "reconstruction"),
+        node(Kind::Random, 90.0, 260.0, "noise", "denoising"),
+        node(
+            Kind::Objective,
+            330.0,
+            260.0,
+            "penalty",
+            "sparse, contractive",
+        ),
+        node(Kind::Objective, 570.0, 260.0, "error", "to the clean x"),
+    ];
+    let arrow = |flow, from, to| Arrow { flow, from, to };
+    let arrows = [
+        arrow(Flow::Forward, 0, 1),
+        arrow(Flow::Forward, 1, 2),
+        arrow(Flow::Forward, 3, 0),
+        arrow(Flow::Forward, 1, 4),
+        arrow(Flow::Forward, 2, 5),
+        arrow(Flow::Back, 5, 2),
+        arrow(Flow::Back, 2, 1),
+        arrow(Flow::Back, 4, 1),
+    ];
+    let label = "An autoencoder: the encoder turns x into the code h, the decoder turns h into a reconstruction; noise on x or a \
+                 penalty on h stands in the way; the gradients of error and penalty meet at the code";
+    let captions = [((183.0, 84.0), "encoder g"), ((423.0, 84.0), "decoder f")];
+    Figure {
+        name: "autoencoder-model",
+        svg: diagram((660.0, 320.0), label, &captions, &nodes, &arrows),
+    }
 }
 
 /// The noise of the figure.

@@ -207,7 +207,7 @@ fn understates_the_error_of_few_draws() {
         [variance + weight * a, reported + weight * b]
     });
     report(format!(
-        "2 draws: variance of the mean {}, reported {}",
+        "2 draws: variance of the mean {:.4}, reported {:.4}",
         exact[0], exact[1]
     ));
     assert!((exact[0] - 14.0).abs() < 1e-11 && (exact[1] - 10.0).abs() < 1e-11);
