@@ -6,7 +6,7 @@ use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
 use elbo::distributions::DiagonalGaussian;
 use elbo::vae::{ProfileError, profile_log_likelihood, profile_noise};
-use ndarray::{Array2, arr0, arr2};
+use ndarray::{Array2, ArrayD, arr0, arr2};
 use rand::Rng;
 
 use crate::common::arrays::owned;
@@ -187,4 +187,16 @@ fn is_unbounded_without_error() {
     let tape = Tape::new();
     let same = tape.constant(x);
     assert_eq!(profile_log_likelihood(same, same).item(), f64::INFINITY);
+}
+
+#[test]
+fn a_likelihood_of_no_data_is_refused() {
+    for shape in [&[][..], &[0], &[3, 0], &[0, 3]] {
+        let result = std::panic::catch_unwind(|| {
+            let tape = Tape::<f64>::new();
+            let x = tape.constant(ArrayD::zeros(shape));
+            profile_log_likelihood(x, x).item()
+        });
+        assert!(result.is_err(), "{shape:?}");
+    }
 }
