@@ -27,6 +27,7 @@ for module in "${modules[@]}"; do
         autodiff) filters=(autodiff check) ;;
         distributions) filters=(distributions kl gaussian) ;;
         nn) filters=(nn train) ;;
+        vae) filters=(vae train) ;;
         *) filters=("$module") ;;
     esac
     mutants "$module" -- --lib --test derivations --test library -- "${filters[@]}"

@@ -249,6 +249,16 @@ fn decode(
     }
 
     let mut reader = decoder.read_info().map_err(bad)?;
+    // The decoder panics at it.
+    if let Some(palette) = &reader.info().palette
+        && !(palette.len().is_multiple_of(3) && (3..=3 * 256).contains(&palette.len()))
+    {
+        return Err(place.unusable(
+            "a palette of 1 to 256 colours, 3 bytes each",
+            format!("one of {} bytes", palette.len()),
+            "save it again as PNG",
+        ));
+    }
     let length = reader
         .output_buffer_size()
         .expect("no more than a file expands to");

@@ -353,3 +353,16 @@ fn what_is_no_png_is_refused() {
         &["1.png: expected a whole PNG image", "save it again"],
     );
 }
+
+/// Found by fuzzing: the decoder panics at these.
+#[test]
+fn a_palette_is_of_whole_colours() {
+    for length in [0, 1, 4, 262, 3 * 257, 1000] {
+        let colours = vec![9; length];
+        let bytes = png(2, (Colour::Palette, 8), &[&[0, 1]], &[(b"PLTE", &colours)]);
+        let folder = folder(&[("a.png", bytes.clone()), ("b.png", bytes)]);
+        let error = Dataset::open(folder.path(), &halves()).unwrap_err();
+        let line = error.to_string();
+        assert!(!line.contains('\n') && line.contains("a.png"), "{line}");
+    }
+}

@@ -208,3 +208,18 @@ fn has_another_variance_if_some_data_always_come_together() {
     let together = [estimate([1.0, 1.0]), estimate([0.0, 0.0])];
     assert_eq!(together, [4.0, 0.0]);
 }
+
+#[test]
+fn batches_that_do_not_fit_are_refused() {
+    use Drawing::{WithReplacement, WithoutReplacement};
+    assert!(minibatch_variance(&[1.0, 3.0], 5, WithReplacement) > 0.0);
+    for (terms, batch, drawing) in [
+        (&[1.0, 3.0][..], 0, WithReplacement),
+        (&[1.0, 3.0], 3, WithoutReplacement),
+        (&[], 1, WithReplacement),
+        (&[], 0, WithoutReplacement),
+    ] {
+        let result = std::panic::catch_unwind(|| minibatch_variance(terms, batch, drawing));
+        assert!(result.is_err(), "{terms:?} {batch} {drawing:?}");
+    }
+}
