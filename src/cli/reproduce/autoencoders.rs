@@ -67,7 +67,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "linear-denoiser",
         arguments: "denoising --hidden none --code 784 --code-activation identity --decoder untied --loss squared-error \
-                    --corruption gaussian --deviation 0.5 --epochs 40 --rate 0.0001 --batch 1024",
+                    --corruption gaussian --deviation 0.5 --epochs 80 --rate 0.0001 --batch 1024",
         reference: "the best linear map: .0198 per pixel",
         print: linear_denoiser,
     },
