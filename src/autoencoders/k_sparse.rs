@@ -1,5 +1,7 @@
 //! The k-sparse autoencoder ([notes](crate::autoencoders#k-sparse)).
 
+use std::cmp::Ordering;
+
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 use super::{Autoencoder, Coding};
@@ -23,21 +25,25 @@ pub fn support<T: Scalar>(z: &Value<T>, k: usize) -> Mask {
     if k > 0 && k < units {
         let mut sorted = Vec::with_capacity(units);
         for (row, mut chosen) in z.rows().into_iter().zip(mask.rows_mut()) {
-            let number = |&x: &T| if x.is_nan() { T::neg_infinity() } else { x };
             sorted.clear();
-            sorted.extend(row.iter().map(number));
-            let descending = |a: &T, b: &T| b.partial_cmp(a).expect("no NaN is left");
+            sorted.extend(row.iter().copied());
             let (above, &mut least, _) = sorted.select_nth_unstable_by(k - 1, descending);
             // Entries equal to the k-th largest fill the places that greater ones leave.
-            let mut places = k - above.iter().filter(|&&x| x > least).count();
-            for (chosen, x) in chosen.iter_mut().zip(row.iter().map(number)) {
-                let is_tie = x == least && places > 0;
+            let is_greater = |x: &T| descending(x, &least) == Ordering::Less;
+            let mut places = k - above.iter().filter(|x| is_greater(x)).count();
+            for (chosen, x) in chosen.iter_mut().zip(&row) {
+                let is_tie = descending(x, &least) == Ordering::Equal && places > 0;
                 places -= usize::from(is_tie);
-                *chosen = x > least || is_tie;
+                *chosen = is_greater(x) || is_tie;
             }
         }
     }
     mask.into_dyn().into_shared()
+}
+
+/// The larger first, NaN last.
+fn descending<T: Scalar>(a: &T, b: &T) -> Ordering {
+    (b.partial_cmp(a)).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
 /// The k largest entries of every row, the others 0.

@@ -71,7 +71,8 @@ fn gaussian(
     let spectrum = symmetric_eigen(moment)?;
     let values = spectrum.values.mapv(|value| value.max(0.0));
     let noise = deviation * deviation;
-    let shrink = |value: f64| match value > 0.0 {
+    let least = smallest_seen(&values);
+    let shrink = |value: f64| match value > least {
         true => value / (value + noise),
         false => 0.0,
     };
@@ -80,6 +81,11 @@ fn gaussian(
     let kept = values.slice(s![..k]).mapv(shrink);
     let error = noise * kept.sum() + values.iter().skip(k).sum::<f64>();
     Ok(((&axes * &kept).dot(&axes.t()), error))
+}
+
+/// Eigenvalues up to this are 0 but for rounding, for those of a matrix in falling order.
+fn smallest_seen(values: &Array1<f64>) -> f64 {
+    values.first().copied().unwrap_or(0.0) * f64::EPSILON * values.len() as f64
 }
 
 /// W = P C X⁺ with C = E x x̃ᵀ, X = E x̃ x̃ᵀ and P the projection onto the k leading eigenvectors of C X⁺ Cᵀ.
@@ -102,8 +108,7 @@ fn general(
         cross += &mixed;
     }
     let spectrum = symmetric_eigen(&seen)?;
-    let least =
-        spectrum.values.first().copied().unwrap_or(0.0) * f64::EPSILON * seen.nrows() as f64;
+    let least = smallest_seen(&spectrum.values);
     let inverse = spectrum.values.mapv(|value| match value > least {
         true => 1.0 / value,
         false => 0.0,

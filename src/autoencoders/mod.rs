@@ -23,5 +23,5 @@ pub use linear_denoiser::LinearDenoiser;
 pub use model::{Autoencoder, Coding, ReconstructionLoss, Structure, slope_from_output};
 pub use pca::{Centring, Pca};
 pub use smoothed::SmoothedMixture;
-pub use sparse::{Sparse, rate_divergence, sparsity};
+pub use sparse::{Sparse, rate_divergence, sparsity, sparsity_of_logits};
 pub use units::UnitStatistics;

@@ -199,6 +199,24 @@ impl Autoencoder {
         self.encoder.iter().fold(x, |x, layer| layer.forward(p, x))
     }
 
+    /// The code before its activation: for a sigmoid, its logits.
+    ///
+    /// # Panics
+    /// If the data have another number of dimensions.
+    pub fn encode_before_activation<'t, T: Scalar>(
+        &self,
+        p: &Bound<'t, T>,
+        x: Var<'t, T>,
+    ) -> Var<'t, T> {
+        let (last, others) = self.encoder.split_last().expect("there is a layer");
+        let x = others.iter().fold(x, |x, layer| layer.forward(p, x));
+        let linear = Layer {
+            activation: Activation::Identity,
+            ..*last
+        };
+        linear.forward(p, x)
+    }
+
     /// The outputs of every layer of the encoder, the code last.
     pub(super) fn encoder_outputs<'t, T: Scalar>(
         &self,

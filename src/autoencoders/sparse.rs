@@ -10,13 +10,9 @@ use crate::nn::{Batch, Bound, Model, Objective, Step};
 /// ∞ where ρ̂ is 0 or 1 and ρ is not. The slope is (1-ρ)/(1-ρ̂) - ρ/ρ̂.
 ///
 /// # Panics
-/// If ρ is not between 0 and 1.
+/// If ρ, rounded to T, is not between 0 and 1.
 pub fn rate_divergence<T: Scalar>(rates: Var<'_, T>, target: f64) -> Var<'_, T> {
-    assert!(
-        0.0 < target && target < 1.0,
-        "sparsity: expected a target between 0 and 1, found {target}"
-    );
-    let rho = T::of(target);
+    let rho = proportion::<T>(target);
     rates.map(
         "kl-rate",
         move |rate| {
@@ -57,6 +53,39 @@ pub fn sparsity<T: Scalar>(activations: Var<'_, T>, target: f64) -> Var<'_, T> {
         activations.shape()
     );
     rate_divergence(activations.mean_axes(&[0]), target).sum()
+}
+
+/// [`sparsity`] of the codes σ(a), by their logits a of shape (n, units).
+///
+/// KL(ρ ‖ ρ̂) = ρ r(log ρ̂ - log ρ) + (1-ρ) r(log(1-ρ̂) - log(1-ρ)) with r(t) = e^t - 1 - t, where neither term is negative. The
+/// logarithms of ρ̂ = mean σ(a) and of 1-ρ̂ = mean σ(-a) are taken without their values: those round to 0 and 1 where all data
+/// saturate a unit, its divergence becomes ∞, and it would never come back.
+///
+/// # Panics
+/// If a is no matrix, or ρ is not between 0 and 1.
+pub fn sparsity_of_logits<'t, T: Scalar>(logits: Var<'t, T>, target: f64) -> Var<'t, T> {
+    assert!(
+        logits.ndim() == 2,
+        "sparsity: expected logits of shape (data, units), found {:?}",
+        logits.shape()
+    );
+    let rho = proportion::<T>(target);
+    let log_count = T::of(logits.shape()[0] as f64).ln();
+    let part = |share: T, log_each: Var<'t, T>| {
+        let log_mean = log_each.logsumexp_axes(&[0]) - log_count;
+        ((log_mean - share.ln()).exp_remainder() * share).sum()
+    };
+    part(rho, logits.log_sigmoid()) + part(T::one() - rho, (-logits).log_sigmoid())
+}
+
+/// ρ in T.
+fn proportion<T: Scalar>(target: f64) -> T {
+    let rho = T::of(target);
+    assert!(
+        T::zero() < rho && rho < T::one(),
+        "sparsity: expected a target between 0 and 1, found {target}"
+    );
+    rho
 }
 
 /// An autoencoder whose units are to be active at a given mean rate (Ng, *Sparse autoencoder*, 2011).
@@ -105,9 +134,9 @@ impl<T: Scalar> Model<T> for Sparse {
         _: &mut Step<'_>,
     ) -> Objective<'t, T> {
         let x = batch.data;
-        let code = self.autoencoder.encode(p, x);
-        let error = self.autoencoder.error(p, code, x).mean();
-        let penalty = sparsity(code, self.target);
+        let logits = self.autoencoder.encode_before_activation(p, x);
+        let error = self.autoencoder.error(p, logits.sigmoid(), x).mean();
+        let penalty = sparsity_of_logits(logits, self.target);
         let loss = error + penalty * T::of(self.weight);
         Objective::new(loss, vec![("error", error), ("sparsity", penalty)])
     }

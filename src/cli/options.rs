@@ -147,6 +147,12 @@ pub fn ensure_png(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A whole number that is not negative.
+pub fn whole(text: &str) -> Result<usize> {
+    text.parse()
+        .map_err(|_| anyhow::anyhow!("expected a whole number that is not negative"))
+}
+
 /// A positive whole number.
 pub fn positive(text: &str) -> Result<usize> {
     let number: usize = text

@@ -253,3 +253,25 @@ fn limits() {
         .into_owned();
     assert!((middle - mean.into_dyn()).iter().all(|e| e.abs() < 1e-9));
 }
+
+#[test]
+fn little_noise_leaves_little_error() {
+    // Two points ±1: E Var(x|x̃) = ∫ φ(y) e^(-1/2s²)/cosh(y/s) dy for y = x̃/s, by a rule of 4001 nodes. The difference s² - s⁴J
+    // would round to ±1e-18.
+    for s in [0.3, 0.2, 0.15, 0.1, 0.05, 0.04] {
+        let (weights, still) = (arr1(&[0.5, 0.5]), arr1(&[0.0; 2]));
+        let points = SmoothedMixture::new(&weights, arr2(&[[-1.0], [1.0]]), &still, s);
+        let integrand = |y: f64| {
+            let log_density = -0.5 * y * y - 0.5 * TAU.ln() - 0.5 / (s * s);
+            let u = (y / s).abs();
+            // 1/cosh u = 2e^-u/(1 + e^-2u).
+            (log_density - u).exp() * 2.0 / (1.0 + (-2.0 * u).exp())
+        };
+        let exact = trapezium(-12.0, 12.0, 32_001, integrand);
+        let found = points.least_error();
+        assert!(
+            (found / exact - 1.0).abs() < 1e-9,
+            "{s}: {found:e}, {exact:e}"
+        );
+    }
+}

@@ -2,7 +2,7 @@
 
 use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;
-use elbo::autoencoders::{Sparse, Structure, rate_divergence, sparsity};
+use elbo::autoencoders::{Sparse, Structure, rate_divergence, sparsity, sparsity_of_logits};
 use elbo::distributions::Bernoulli;
 use elbo::kl;
 use ndarray::{Array1, Array2, Axis, arr1};
@@ -189,4 +189,52 @@ fn limits() {
         (f64::from(found) / exact - 1.0).abs() < 2e-3,
         "{found} {exact}"
     );
+}
+
+#[test]
+fn by_logits_as_by_activations() {
+    let mut rng = rng(639);
+    let mut worst = Worst::default();
+    for _ in 0..20 {
+        let a = Array2::from_shape_simple_fn([7, 3], || rng.random_range(-4.0..4.0));
+        let rho = rng.random_range(0.01..0.99);
+        let tape = Tape::<f64>::new();
+        let [logits, again] = [(); 2].map(|()| tape.variable(a.clone()));
+        let by_logits = sparsity_of_logits(logits, rho);
+        let by_activations = sparsity(again.sigmoid(), rho);
+        worst.number(by_logits.item(), by_activations.item(), 1.0);
+        let [found, expected] = [(by_logits, logits), (by_activations, again)]
+            .map(|(loss, a)| tape.gradients(loss).wrt(a));
+        for (&found, &expected) in found.iter().zip(&expected) {
+            worst.number(found, expected, 1.0);
+        }
+    }
+    worst.within(1e-13, "by logits = by activations, value and gradient");
+    Check::new("sparse-logits").run(&[Array2::<f64>::from_elem([4, 2], 0.3).into_dyn()], |v| {
+        sparsity_of_logits(v[0], 0.2)
+    });
+}
+
+#[test]
+fn saturated_units_come_back() {
+    // Four equal data: with ρ̂ = σ(a), the slope of each logit is (σ(a) - ρ)/4 for every a.
+    fn slope<T: elbo::Scalar>(a: f64) -> (f64, f64) {
+        let tape = Tape::<T>::new();
+        let logits = tape.variable(Array2::from_elem([4, 1], T::of(a)));
+        let loss = sparsity_of_logits(logits, 0.1);
+        let slope = tape.gradients(loss).wrt(logits)[[0, 0]];
+        (loss.item().to_f64().unwrap(), slope.to_f64().unwrap())
+    }
+    for a in [
+        -800.0, -740.0, -104.0, -20.0, 12.0, 16.0, 17.0, 20.0, 37.0, 40.0, 800.0,
+    ] {
+        let exact = (1.0 / (1.0 + f64::exp(-a)) - 0.1) / 4.0;
+        let ((value, wide), (_, narrow)) = (slope::<f64>(a), slope::<f32>(a));
+        assert!(value.is_finite() && value > 0.0, "{a}: {value}");
+        assert!((wide / exact - 1.0).abs() < 1e-13, "{a}: {wide}, {exact}");
+        assert!(
+            (narrow / exact - 1.0).abs() < 1e-5,
+            "{a}: {narrow}, {exact}"
+        );
+    }
 }

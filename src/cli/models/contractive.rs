@@ -4,9 +4,11 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::Training;
 use super::autoencoders::{AutoencoderCommand, NetworkOptions, weight};
+use super::{ImageShape, Training};
 use crate::autoencoders::{Autoencoder, Contractive, JacobianNorm};
+use crate::cli::options::whole;
+use crate::train::Settings;
 
 /// The options of a contractive autoencoder.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -20,9 +22,12 @@ pub struct ContractiveCommand {
 
     /// Estimate ‖J‖² from so many random directions instead of taking all of J: what a wide code behind several layers needs
     /// (0: exactly, for one layer in closed form)
-    #[arg(long, value_name = "N", default_value = "0")]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = whole, allow_negative_numbers = true)]
     directions: usize,
 }
+
+/// No array of J has more entries, of which training holds several.
+const MOST_ENTRIES: usize = 1 << 26;
 
 impl AutoencoderCommand for ContractiveCommand {
     const NAME: &'static str = "contractive";
@@ -44,10 +49,24 @@ impl AutoencoderCommand for ContractiveCommand {
         &self.network
     }
 
-    fn check_own(&self) -> Result<()> {
+    fn check_own(&self, shape: &ImageShape, settings: &Settings) -> Result<()> {
         ensure!(
             (0.0..=1e6).contains(&self.lambda) && self.directions <= 1 << 16,
             "expected a lambda from 0 to 1e6 and at most 65536 directions"
+        );
+        // Of one layer, ‖J‖² is a product of two matrices.
+        let copies = match (self.directions, self.network.depth()) {
+            (0, 1) => 1,
+            (0, _) => self.network.code(),
+            (directions, _) => directions,
+        };
+        let entries = (settings.batch.checked_mul(copies))
+            .and_then(|rows| rows.checked_mul(self.network.widest(shape)));
+        ensure!(
+            entries.is_some_and(|entries| entries <= MOST_ENTRIES),
+            "‖J‖² of {} images at once takes {copies} rows for each, which is too much memory: lower --batch, --code or \
+             --directions",
+            settings.batch
         );
         Ok(())
     }

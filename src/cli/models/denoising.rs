@@ -4,9 +4,10 @@ use anyhow::Result;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::Training;
 use super::autoencoders::{AutoencoderCommand, CorruptionOptions, NetworkOptions};
+use super::{ImageShape, Training};
 use crate::autoencoders::{Autoencoder, Corruption, Denoising};
+use crate::train::Settings;
 
 /// The options of a denoising autoencoder.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ impl AutoencoderCommand for DenoisingCommand {
         &self.network
     }
 
-    fn check_own(&self) -> Result<()> {
+    fn check_own(&self, _: &ImageShape, _: &Settings) -> Result<()> {
         self.corruption.check()
     }
 

@@ -4,11 +4,12 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::Training;
 use super::autoencoders::{AutoencoderCommand, NetworkOptions};
+use super::{ImageShape, Training};
 use crate::autoencoders::{Autoencoder, KSparse};
 use crate::cli::options::positive;
 use crate::nn::Schedule;
+use crate::train::Settings;
 
 /// The options of a k-sparse autoencoder.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -24,13 +25,19 @@ pub struct KSparseCommand {
     #[arg(long, value_name = "K", value_parser = positive, allow_negative_numbers = true)]
     anneal_from: Option<usize>,
 
-    /// Over how many epochs it falls
-    #[arg(long, value_name = "EPOCHS", default_value = "5", value_parser = positive, allow_negative_numbers = true)]
-    anneal_epochs: usize,
+    /// Over how many epochs it falls [default: 5]
+    #[arg(long, value_name = "EPOCHS", requires = "anneal_from", value_parser = positive, allow_negative_numbers = true)]
+    anneal_epochs: Option<usize>,
 
     /// How many entries are kept in the codes after training [default: k]
     #[arg(long, value_name = "K", value_parser = positive, allow_negative_numbers = true)]
     test_k: Option<usize>,
+}
+
+impl KSparseCommand {
+    fn anneal_epochs(&self) -> usize {
+        self.anneal_epochs.unwrap_or(5)
+    }
 }
 
 impl AutoencoderCommand for KSparseCommand {
@@ -56,7 +63,7 @@ impl AutoencoderCommand for KSparseCommand {
         &self.network
     }
 
-    fn check_own(&self) -> Result<()> {
+    fn check_own(&self, _: &ImageShape, _: &Settings) -> Result<()> {
         let units = self.network.code();
         let counts = [Some(self.k), self.anneal_from, self.test_k];
         for k in counts.into_iter().flatten() {
@@ -65,12 +72,17 @@ impl AutoencoderCommand for KSparseCommand {
                 "a code of {units} units keeps from 1 to {units} of them, found {k}"
             );
         }
+        ensure!(
+            self.anneal_from.is_none_or(|from| from >= self.k),
+            "--anneal-from is where k falls from: expected at least --k {}",
+            self.k
+        );
         Ok(())
     }
 
     fn around(&self, networks: Autoencoder, training: &Training) -> KSparse {
         let k = self.k as f64;
-        let steps = self.anneal_epochs.saturating_mul(training.steps());
+        let steps = self.anneal_epochs().saturating_mul(training.steps());
         let schedule = match self.anneal_from {
             Some(from) => Schedule::linear(from as f64, k, steps),
             None => Schedule::constant(k),
@@ -82,7 +94,8 @@ impl AutoencoderCommand for KSparseCommand {
         let k = match self.anneal_from {
             Some(from) => format!(
                 "{}, falling from {from} over {} epochs",
-                self.k, self.anneal_epochs
+                self.k,
+                self.anneal_epochs()
             ),
             None => self.k.to_string(),
         };

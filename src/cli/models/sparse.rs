@@ -4,9 +4,12 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::Training;
-use super::autoencoders::{AutoencoderCommand, NetworkOptions, ensure_sigmoid, proportion, weight};
+use super::autoencoders::{
+    AutoencoderCommand, NetworkOptions, PROPORTIONS, ensure_sigmoid, proportion, weight,
+};
+use super::{ImageShape, Training};
 use crate::autoencoders::{Autoencoder, Sparse};
+use crate::train::Settings;
 
 /// The options of a sparse autoencoder.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -43,11 +46,11 @@ impl AutoencoderCommand for SparseCommand {
         &self.network
     }
 
-    fn check_own(&self) -> Result<()> {
+    fn check_own(&self, _: &ImageShape, _: &Settings) -> Result<()> {
         ensure_sigmoid(&self.network, "a sparse autoencoder")?;
         ensure!(
-            self.target > 0.0 && self.target < 1.0 && (0.0..=1e6).contains(&self.beta),
-            "expected a target between 0 and 1 and a beta from 0 to 1e6"
+            PROPORTIONS.contains(&self.target) && (0.0..=1e6).contains(&self.beta),
+            "expected a target from 0.000001 to 0.999999 and a beta from 0 to 1e6"
         );
         Ok(())
     }

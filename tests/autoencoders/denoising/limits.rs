@@ -106,3 +106,20 @@ fn what_is_drawn() {
         assert!(!unsound.is_sound());
     }
 }
+
+#[test]
+fn directions_without_variance_are_ignored() {
+    // Data of rank 2 in 6 dimensions, and hardly any noise: W is the projection onto their plane, of trace 2.
+    let mut rng = rng(626);
+    let plane = grey(&mut rng, [2, 6]);
+    let data = moments(&grey(&mut rng, [40, 2]).dot(&plane));
+    for corruption in [
+        Corruption::Gaussian { deviation: 0.0 },
+        Corruption::Gaussian { deviation: 1e-9 },
+        Corruption::Masking { fraction: 0.0 },
+    ] {
+        let best = fit(&data, corruption);
+        let trace = best.weights.diag().sum();
+        assert!((trace - 2.0).abs() < 1e-8, "{corruption}: {trace}");
+    }
+}

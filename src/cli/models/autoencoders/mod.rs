@@ -22,7 +22,7 @@ use crate::cli::requests::{Evaluate, Reconstruct};
 use crate::nn::{Model, Parameters};
 use crate::train::{EpochMetrics, Metrics, Settings};
 
-pub use options::{CorruptionOptions, NetworkOptions, fraction, proportion, weight};
+pub use options::{CorruptionOptions, NetworkOptions, PROPORTIONS, fraction, proportion, weight};
 
 /// An autoencoder at the command line: what its options add to those of the networks.
 pub trait AutoencoderCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned {
@@ -53,7 +53,7 @@ pub trait AutoencoderCommand: Args + Clone + fmt::Debug + Serialize + Deserializ
     ///
     /// # Errors
     /// With what was expected and what was found.
-    fn check_own(&self) -> Result<()> {
+    fn check_own(&self, _: &ImageShape, _: &Settings) -> Result<()> {
         Ok(())
     }
 
@@ -88,7 +88,7 @@ impl<M: AutoencoderCommand> ModelCommand for M {
     fn check(&self, shape: &ImageShape, settings: &Settings) -> Result<()> {
         shape.check()?;
         self.network().check(shape, settings)?;
-        self.check_own()
+        self.check_own(shape, settings)
     }
 
     fn weights(&self, shape: &ImageShape) -> Option<usize> {

@@ -1,5 +1,7 @@
 //! The options of encoder and decoder, and of corruptions.
 
+use std::ops::RangeInclusive;
+
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -71,7 +73,7 @@ fn widths(text: &str) -> Result<Widths> {
     let widths: Vec<usize> = (text.split(','))
         .map(|width| positive(width.trim()))
         .collect::<Result<_>>()
-        .context("expected a whole number from 1 up, several with commas (400,200), or none")?;
+        .context("expected a positive whole number, several with commas (400,200), or none")?;
     Ok(Widths(widths))
 }
 
@@ -121,6 +123,11 @@ impl NetworkOptions {
         .concat()
     }
 
+    /// The widest layer, or the image.
+    pub fn widest(&self, shape: &ImageShape) -> usize {
+        self.all_widths(shape).into_iter().fold(0, usize::max)
+    }
+
     /// The widths from image to code: `784-400-64`.
     pub fn layers(&self, shape: &ImageShape) -> String {
         let widths = self.all_widths(shape);
@@ -155,7 +162,7 @@ impl NetworkOptions {
                 "the widths of layers may be from 1 to {MAX_WIDTH}, found {width}"
             );
         }
-        let widest = widths.iter().copied().fold(0, usize::max);
+        let widest = self.widest(shape);
         let rows = settings.batch.max(512);
         ensure!(
             rows.checked_mul(widest)
@@ -259,12 +266,15 @@ pub fn fraction(text: &str) -> Result<f64> {
     Ok(number)
 }
 
+/// Proportions that f32 tells from 0 and from 1.
+pub const PROPORTIONS: RangeInclusive<f64> = 1e-6..=1.0 - 1e-6;
+
 /// A number between 0 and 1.
 pub fn proportion(text: &str) -> Result<f64> {
     let number: f64 = text.parse().unwrap_or(f64::NAN);
     ensure!(
-        number > 0.0 && number < 1.0,
-        "expected a number greater than 0 and less than 1"
+        PROPORTIONS.contains(&number),
+        "expected a number from 0.000001 to 0.999999"
     );
     Ok(number)
 }
