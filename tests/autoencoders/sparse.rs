@@ -210,9 +210,10 @@ fn by_logits_as_by_activations() {
         }
     }
     worst.within(1e-13, "by logits = by activations, value and gradient");
-    Check::new("sparse-logits").run(&[Array2::<f64>::from_elem([4, 2], 0.3).into_dyn()], |v| {
-        sparsity_of_logits(v[0], 0.2)
-    });
+    let point = [Array2::<f64>::from_elem([4, 2], 0.3).into_dyn()];
+    Check::new("sparse-logits")
+        .run(&point, |v| sparsity_of_logits(v[0], 0.2))
+        .unwrap();
 }
 
 #[test]
