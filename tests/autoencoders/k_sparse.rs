@@ -7,7 +7,7 @@ use elbo::autoencoders::{
     least_squares_residual, support,
 };
 use elbo::nn::{Activation, Schedule};
-use ndarray::{Array1, Array2, Axis, arr1, arr2, s};
+use ndarray::{Array1, Array2, Axis, arr1, arr2};
 use rand::Rng;
 
 use super::shared::{gradients, loss, networks, small};
