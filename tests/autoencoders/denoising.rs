@@ -114,7 +114,10 @@ fn the_gradient_by_hand_and_its_zero() {
             );
             let residual = seen.dot(&w.t()) + &b - &clean;
             let by_hand = (residual.t().dot(&weighted) * 2.0).into_dyn();
-            gradient.entries(&expected_error((&w, &b), corruption, &x).1[0], &by_hand);
+            let of_bias = (residual.t().dot(&p) * 2.0).into_dyn();
+            let (_, found) = expected_error((&w, &b), corruption, &x);
+            gradient.entries(&found[0], &by_hand);
+            gradient.entries(&found[1], &of_bias);
 
             let best = LinearDenoiser::fit(&data, corruption, d, Centring::Mean).unwrap();
             let (found, slopes) = expected_error((&best.weights, &best.bias), corruption, &x);

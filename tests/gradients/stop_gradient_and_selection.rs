@@ -1,8 +1,8 @@
 //! docs/gradients.md#stop-gradient-and-selection: what flows back through stopped values, selections and
 //! straight-through estimates is declared, and checked against the declaration.
 
-use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;
+use elbo::autodiff::{Tape, Var};
 use elbo::gradients::{NearestError, nearest, straight_through};
 use ndarray::{Array2, ArrayD, arr1, arr2};
 
@@ -227,4 +227,30 @@ fn of_the_nearest_to_what_is_infinitely_far() {
         nearest(arr2(&[[0.5, 0.5]]).view(), codes.view()),
         Ok(vec![1])
     );
+}
+
+#[test]
+fn what_was_not_chosen_has_no_gradient_and_neither_has_an_arithmetic_zero() {
+    // ln has an infinite slope at 0 and none below, where it was not chosen.
+    let tape = Tape::new();
+    let x = tape.variable(arr1(&[-1.0, 0.0, 2.0]));
+    let positive = x.value().mapv(|x| x > 0.0).into_shared();
+    let y = x.ln().select(&positive, tape.scalar(0.0)).sum();
+    assert_eq!(tape.gradients(y).wrt(x), arr1(&[0.0, 0.0, 0.5]).into_dyn());
+    // The price: these are x, with the derivative 1, and have it everywhere but at 0.
+    type Identity = for<'t> fn(Var<'t, f64>) -> Var<'t, f64>;
+    let roundabout: [Identity; 3] = [|x| 1.0 / (1.0 / x), |x| x.sqrt().square(), |x| x.ln().exp()];
+    for f in roundabout {
+        let slope = |at: f64| {
+            let tape = Tape::new();
+            let x = tape.variable(arr1(&[at]));
+            let y = f(x);
+            assert!((y.value()[[0]] - at).abs() <= 1e-14 * at);
+            tape.gradients(y.sum()).wrt(x)[[0]]
+        };
+        assert_eq!(slope(0.0), 0.0);
+        for at in [1e-12, 0.25, 3.0] {
+            assert!((slope(at) - 1.0).abs() < 1e-14, "{at}: {}", slope(at));
+        }
+    }
 }
