@@ -5,15 +5,17 @@ import math
 import time
 
 
-def arguments(name, fused=False):
-    parser = argparse.ArgumentParser(description="Times a training step of a VAE and prints one line.")
+def arguments(name, fused=False, models=()):
+    parser = argparse.ArgumentParser(description="Times a training step and prints one line.")
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--layers", default="784-400-20", help="widths of data, hidden layers, latent")
+    parser.add_argument("--layers", default="784-400-20", help="widths of data, hidden layers, latent or code")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory", action="store_true", help="print peak and initial memory in MiB instead")
     if fused:
         parser.add_argument("--fused", action="store_true")
+    if models:
+        parser.add_argument("--model", choices=models, default=models[0])
     options = parser.parse_args()
     data, *hidden, latent = map(int, options.layers.split("-"))
     options.down = [data, *hidden, 2 * latent]

@@ -105,7 +105,7 @@ def steps_for(batch, layers, threads, seconds):
 
 
 def run(command, case, steps, memory):
-    """The first figure of the line that the command prints."""
+    """The figures of the line that the command prints: of times the median and the least, of memory peak and start."""
     threads, batch, layers = case
     processors = sorted(os.sched_getaffinity(0))[:threads]
     if len(processors) < threads:
@@ -125,11 +125,11 @@ def run(command, case, steps, memory):
         text=True,
         check=True,
     )
-    return float(finished.stdout.strip().splitlines()[-1].split(",")[4])
+    return tuple(map(float, finished.stdout.strip().splitlines()[-1].split(",")[4:6]))
 
 
 def measure(case, commands, rounds, seconds, memory):
-    """One list of figures for each contender, one figure a round."""
+    """One list for each contender: the two figures of each round."""
     threads, batch, layers = case
     steps = 20 if memory else steps_for(batch, layers, threads, seconds)
     figures = {name: [] for name, _ in commands}
@@ -144,6 +144,7 @@ def table(case, figures, unit):
     threads, batch, layers = case
     print(f"\n{layers}, batch {batch}, {threads} thread{'s' if threads > 1 else ''}\n")
     print(f"| step | {unit} | elbo / step | least and most |\n|---|---|---|---|")
+    figures = {name: [first for first, _ in pairs] for name, pairs in figures.items()}
     for name, values in figures.items():
         ratios = [ours / theirs for ours, theirs in zip(figures["elbo"], values)]
         spread = f"{min(ratios):.3f} – {max(ratios):.3f}"

@@ -9,6 +9,10 @@
 //! peak of the resident memory and what was resident before the model was made, in MiB. `--samples L` draws L samples
 //! of z for each datum.
 //!
+//! `--model autoencoder`, `tied`, `denoising`, `sparse`, `k-sparse` or `contractive` takes an autoencoder of chapter 6 in
+//! the place of the VAE, with layers from the data's width to the code's, and the line begins with `elbo` all the same:
+//! what `benches/peers/autoencoders.py` runs.
+//!
 //! Two more modes, for the notes: `--parts` prints what each part of the step takes, beside the processor's peak, and
 //! `--growth` how time and memory grow, as a table of comma-separated values.
 
@@ -23,6 +27,7 @@ use taped::Taped;
 
 #[path = "../by_hand/mod.rs"]
 mod by_hand;
+mod codes;
 mod growth;
 mod machine;
 mod parts;
@@ -37,6 +42,8 @@ struct Arguments {
     samples: usize,
     by_hand: bool,
     memory: bool,
+    /// Of `codes::NAMES`; a VAE if none is named.
+    model: Option<String>,
     mode: Mode,
 }
 
@@ -58,6 +65,7 @@ impl Arguments {
             samples: 1,
             by_hand: false,
             memory: false,
+            model: None,
             mode: Mode::Line,
         };
         while let Some(name) = arguments.next() {
@@ -74,12 +82,17 @@ impl Arguments {
                 "--samples" => parsed.samples = positive(&value()?)?,
                 "--by-hand" => parsed.by_hand = true,
                 "--memory" => parsed.memory = true,
+                "--model" => parsed.model = known(value()?)?,
                 "--parts" => parsed.mode = Mode::Parts,
                 "--growth" => parsed.mode = Mode::Growth,
                 // Cargo's, and Criterion's for the other benches.
                 "--bench" | "--quick" => {}
                 _ => return Err(format!("{name}: no such option")),
             }
+        }
+        let of_a_vae = parsed.by_hand || parsed.samples > 1 || parsed.mode != Mode::Line;
+        if parsed.model.is_some() && of_a_vae {
+            return Err("--model goes without the options of the VAE".to_owned());
         }
         match parsed.by_hand && parsed.samples > 1 {
             true => Err("--by-hand draws one sample".to_owned()),
@@ -107,6 +120,15 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// The name of an autoencoder, none for `vae`.
+fn known(name: String) -> Result<Option<String>, String> {
+    match name.as_str() {
+        "vae" => Ok(None),
+        other if codes::NAMES.contains(&other) => Ok(Some(name)),
+        _ => Err(format!("{name}: no such model")),
+    }
+}
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -127,7 +149,7 @@ fn run() -> Result<(), String> {
     let before = resident("VmRSS:");
     let x = data(arguments.batch, widths[0]);
     // Not where memory is measured: the check holds both models at once.
-    if !arguments.memory && arguments.samples == 1 {
+    if !arguments.memory && arguments.samples == 1 && arguments.model.is_none() {
         by_hand::assert_same_step(&widths, &x);
     }
     if arguments.mode == Mode::Parts {
@@ -135,7 +157,9 @@ fn run() -> Result<(), String> {
         return Ok(());
     }
     let times = elbo::threads::awake(|| {
-        if arguments.by_hand {
+        if let Some(name) = &arguments.model {
+            codes::times(name, &widths, &x, arguments.steps)
+        } else if arguments.by_hand {
             let mut model = ByHand::new(&widths, arguments.batch);
             let x = x.view().into_dimensionality().expect("a matrix");
             time(arguments.steps, || model.step(x))
