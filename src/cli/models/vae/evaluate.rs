@@ -103,7 +103,12 @@ impl Evaluate {
         ];
         for (name, estimate, note) in lines {
             let (mean, error) = (estimate.mean, estimate.standard_error);
-            let line = format!("  {name:14}  {mean:10.3} ± {error:.3}  {note}");
+            // A divergence in closed form does not depend on the draws.
+            let spread = match error < 5e-4 {
+                true => String::new(),
+                false => format!(" ± {error:.3}"),
+            };
+            let line = format!("  {name:14}  {mean:10.3}{spread}  {note}");
             say(line.trim_end())?;
         }
         Ok(())
