@@ -194,6 +194,7 @@ impl Files {
     }
 
     /// The test set alone: the training set's files may be missing.
+    #[cfg(feature = "cli")]
     pub(super) fn read_test(&self) -> Result<(String, Images), DataError> {
         let [_, _, images, labels] = self.naming.four_files();
         let test = match &self.paths(&[images, labels])?[..] {

@@ -5,8 +5,6 @@
 //! cargo run --release -- evaluate --refine 300 --images 200 --samples 2000 > docs/digits.txt
 //! ```
 
-use std::path::Path;
-
 use super::example::{only_defect, with};
 use super::exercises::tests_of;
 use super::page::{Section, paragraphs, parse_page, sections};
@@ -173,7 +171,7 @@ fn the_stored_run_is_what_the_command_prints() {
     elbo(&["train", "--out", run]);
     let search = ["--refine", "300", "--images", "200", "--samples", "2000"];
     let printed = elbo(&[&["evaluate", run], &search[..]].concat());
-    let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join(DIGITS);
+    let stored = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(DIGITS);
     assert_eq!(printed, std::fs::read_to_string(stored).unwrap());
 }
 
