@@ -1,9 +1,11 @@
 //! Options that several commands share, and how their values are read.
 
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use crate::data::{Dataset, Images, OpenOptions};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -145,6 +147,54 @@ pub fn ensure_png(path: &Path) -> Result<()> {
         path.display()
     );
     Ok(())
+}
+
+/// The widths of layers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Widths(pub Vec<usize>);
+
+impl Widths {
+    /// With the layers before and after them.
+    pub fn between(&self, first: usize, last: usize) -> Self {
+        Self([&[first], self.0.as_slice(), &[last]].concat())
+    }
+
+    /// How many weights, without biases, layers of these widths have; `None` if that is beyond counting.
+    pub fn weights(&self) -> Option<usize> {
+        self.0.windows(2).try_fold(0usize, |total, pair| {
+            total.checked_add(pair[0].checked_mul(pair[1])?)
+        })
+    }
+}
+
+/// `784-400-20`
+impl fmt::Display for Widths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widths: Vec<String> = self.0.iter().map(usize::to_string).collect();
+        f.write_str(&widths.join("-"))
+    }
+}
+
+/// The widths of hidden layers, if there are any.
+pub fn widths(text: &str) -> Result<Widths> {
+    if text == "none" {
+        return Ok(Widths(Vec::new()));
+    }
+    let widths = text.split(',').map(|width| positive(width.trim()));
+    let widths = widths.collect::<Result<_>>();
+    Ok(Widths(widths.context(
+        "expected a positive whole number, several with commas (400,200), or none",
+    )?))
+}
+
+/// What the weight of a term in the objective may be.
+pub const WEIGHTS: RangeInclusive<f64> = 0.0..=1e6;
+
+/// A number from 0 to a million.
+pub fn weight(text: &str) -> Result<f64> {
+    let number: f64 = text.parse().unwrap_or(f64::NAN);
+    ensure!(WEIGHTS.contains(&number), "expected a number from 0 to 1e6");
+    Ok(number)
 }
 
 /// A whole number that is not negative.

@@ -123,18 +123,17 @@ pub fn start<M: ModelCommand>(matches: &ArgMatches) -> Result<ExitCode> {
     // Before the work, not after it: nothing is lost to a folder that cannot be written.
     let created = Created::folder(&common.out)?;
     let folder = Folder::new(&common.out);
-    if folder.has_results() && folder.unfinished().is_none() {
-        say(&format!(
-            "The results of an earlier run in {} will be replaced when this one ends.",
-            common.out.display()
-        ))?;
-    }
-    if let Some(epochs) = folder.unfinished() {
-        say(&format!(
+    match folder.unfinished() {
+        Some(epochs) => say(&format!(
             "{} held an unfinished run ({epochs} epochs were done), which this one replaces. (`--resume` would have continued \
              it.)",
             common.out.display()
-        ))?;
+        ))?,
+        None if folder.has_results() => say(&format!(
+            "The results of an earlier run in {} will be replaced when this one ends.",
+            common.out.display()
+        ))?,
+        None => {}
     }
     let (model, parameters) = configuration.fresh();
     let run = Run::new(parameters, optimiser(&configuration));

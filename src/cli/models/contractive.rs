@@ -4,10 +4,10 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::autoencoders::{AutoencoderCommand, NetworkOptions, weight};
+use super::autoencoders::{AutoencoderCommand, NetworkOptions};
 use super::{ImageShape, Training};
 use crate::autoencoders::{Autoencoder, Contractive, JacobianNorm};
-use crate::cli::options::whole;
+use crate::cli::options::{WEIGHTS, weight, whole};
 use crate::train::Settings;
 
 /// The options of a contractive autoencoder.
@@ -51,7 +51,7 @@ impl AutoencoderCommand for ContractiveCommand {
 
     fn check_own(&self, shape: &ImageShape, settings: &Settings) -> Result<()> {
         ensure!(
-            (0.0..=1e6).contains(&self.lambda) && self.directions <= 1 << 16,
+            WEIGHTS.contains(&self.lambda) && self.directions <= 1 << 16,
             "expected a lambda from 0 to 1e6 and at most 65536 directions"
         );
         // Of one layer, ‖J‖² is a product of two matrices.

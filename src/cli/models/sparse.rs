@@ -5,10 +5,11 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::autoencoders::{
-    AutoencoderCommand, NetworkOptions, PROPORTIONS, ensure_sigmoid, proportion, weight,
+    AutoencoderCommand, NetworkOptions, PROPORTIONS, ensure_sigmoid, proportion,
 };
 use super::{ImageShape, Training};
 use crate::autoencoders::{Autoencoder, Sparse};
+use crate::cli::options::{WEIGHTS, weight};
 use crate::train::Settings;
 
 /// The options of a sparse autoencoder.
@@ -49,7 +50,7 @@ impl AutoencoderCommand for SparseCommand {
     fn check_own(&self, _: &ImageShape, _: &Settings) -> Result<()> {
         ensure_sigmoid(&self.network, "a sparse autoencoder")?;
         ensure!(
-            PROPORTIONS.contains(&self.target) && (0.0..=1e6).contains(&self.beta),
+            PROPORTIONS.contains(&self.target) && WEIGHTS.contains(&self.beta),
             "expected a target from 0.000001 to 0.999999 and a beta from 0 to 1e6"
         );
         Ok(())

@@ -22,7 +22,7 @@ use crate::cli::requests::{Evaluate, Reconstruct};
 use crate::nn::{Model, Parameters};
 use crate::train::{EpochMetrics, Metrics, Settings};
 
-pub use options::{CorruptionOptions, NetworkOptions, PROPORTIONS, fraction, proportion, weight};
+pub use options::{CorruptionOptions, NetworkOptions, PROPORTIONS, fraction, proportion};
 
 /// An autoencoder at the command line: what its options add to those of the networks.
 pub trait AutoencoderCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned {
@@ -70,9 +70,6 @@ pub trait AutoencoderCommand: Args + Clone + fmt::Debug + Serialize + Deserializ
         None
     }
 }
-
-/// A trained autoencoder.
-pub type SavedAutoencoder<M> = Saved<M>;
 
 impl<M: AutoencoderCommand> ModelCommand for M {
     const NAME: &'static str = M::NAME;

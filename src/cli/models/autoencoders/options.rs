@@ -2,14 +2,14 @@
 
 use std::ops::RangeInclusive;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::super::images::MAX_WIDTH;
 use super::ImageShape;
 use crate::autoencoders::{Corruption, ReconstructionLoss, Structure};
-use crate::cli::options::positive;
+use crate::cli::options::{Widths, positive, weight, widths};
 use crate::nn::Activation;
 use crate::train::Settings;
 
@@ -62,21 +62,6 @@ enum LossName {
     CrossEntropy,
 }
 
-/// The widths of the hidden layers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Widths(Vec<usize>);
-
-fn widths(text: &str) -> Result<Widths> {
-    if text == "none" {
-        return Ok(Widths(Vec::new()));
-    }
-    let widths: Vec<usize> = (text.split(','))
-        .map(|width| positive(width.trim()))
-        .collect::<Result<_>>()
-        .context("expected a positive whole number, several with commas (400,200), or none")?;
-    Ok(Widths(widths))
-}
-
 impl NetworkOptions {
     /// What they build for data of so many dimensions.
     pub fn structure(&self, dimensions: usize) -> Structure {
@@ -114,36 +99,23 @@ impl NetworkOptions {
         self.code
     }
 
-    fn all_widths(&self, shape: &ImageShape) -> Vec<usize> {
-        [
-            &[shape.dimensions()],
-            self.hidden.0.as_slice(),
-            &[self.code],
-        ]
-        .concat()
+    fn all_widths(&self, shape: &ImageShape) -> Widths {
+        self.hidden.between(shape.dimensions(), self.code)
     }
 
     /// The widest layer, or the image.
     pub fn widest(&self, shape: &ImageShape) -> usize {
-        self.all_widths(shape).into_iter().fold(0, usize::max)
+        self.all_widths(shape).0.into_iter().fold(0, usize::max)
     }
 
     /// The widths from image to code: `784-400-64`.
     pub fn layers(&self, shape: &ImageShape) -> String {
-        let widths = self.all_widths(shape);
-        widths
-            .iter()
-            .map(usize::to_string)
-            .collect::<Vec<_>>()
-            .join("-")
+        self.all_widths(shape).to_string()
     }
 
     /// How many weights there are; none if that is beyond counting.
     pub fn weights(&self, shape: &ImageShape) -> Option<usize> {
-        let widths = self.all_widths(shape);
-        let one_way = widths.windows(2).try_fold(0usize, |total, pair| {
-            total.checked_add(pair[0].checked_mul(pair[1])?)
-        })?;
+        let one_way = self.all_widths(shape).weights()?;
         match self.decoder {
             DecoderWeights::Tied => Some(one_way),
             DecoderWeights::Untied => one_way.checked_mul(2),
@@ -155,8 +127,7 @@ impl NetworkOptions {
     /// # Errors
     /// If a width is 0 or too large, or a batch has too many numbers.
     pub fn check(&self, shape: &ImageShape, settings: &Settings) -> Result<()> {
-        let widths = self.all_widths(shape);
-        for width in &widths {
+        for width in &self.all_widths(shape).0 {
             ensure!(
                 (1..=MAX_WIDTH).contains(width),
                 "the widths of layers may be from 1 to {MAX_WIDTH}, found {width}"
@@ -275,16 +246,6 @@ pub fn proportion(text: &str) -> Result<f64> {
     ensure!(
         PROPORTIONS.contains(&number),
         "expected a number from 0.000001 to 0.999999"
-    );
-    Ok(number)
-}
-
-/// A number from 0 to a million.
-pub fn weight(text: &str) -> Result<f64> {
-    let number: f64 = text.parse().unwrap_or(f64::NAN);
-    ensure!(
-        (0.0..=1e6).contains(&number),
-        "expected a number from 0 to 1e6"
     );
     Ok(number)
 }

@@ -34,7 +34,7 @@ pub fn all_images(pixels: &Pixels, seed: u64) -> Array2<f32> {
 /// A function of rows, applied to so many rows at once.
 fn by_batches(
     x: ArrayView2<'_, f32>,
-    f: impl Fn(ArrayView2<'_, f32>) -> Array2<f32>,
+    f: impl FnMut(ArrayView2<'_, f32>) -> Array2<f32>,
 ) -> Array2<f32> {
     let parts: Vec<Array2<f32>> = x.axis_chunks_iter(Axis(0), BATCH).map(f).collect();
     let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
@@ -83,14 +83,10 @@ pub fn errors<M: Coding>(
 /// Corrupted images, the same for the same seed.
 pub fn corrupted(x: ArrayView2<'_, f32>, corruption: Corruption, seed: u64) -> Array2<f32> {
     let mut rng = stream(seed, "corruption", 0);
-    let parts: Vec<Array2<f32>> = (x.axis_chunks_iter(Axis(0), BATCH))
-        .map(|x| {
-            let tape = Tape::new();
-            array(corruption.corrupt(tape.constant(x), &mut rng).value())
-        })
-        .collect();
-    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-    concatenate(Axis(0), &views).expect("rows of one width")
+    by_batches(x, |x| {
+        let tape = Tape::new();
+        array(corruption.corrupt(tape.constant(x), &mut rng).value())
+    })
 }
 
 /// The mean of ‖J‖² of the encoder over images.

@@ -7,14 +7,14 @@ mod views;
 
 use std::ops::RangeInclusive;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use super::images::MAX_WIDTH;
 use super::{Column, ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training};
-use crate::cli::options::{positive, positive_real};
+use crate::cli::options::{WEIGHTS, Widths, positive, positive_real, weight, widths};
 use crate::cli::plot::{self, latent_scatter, training_curve};
 use crate::cli::report::Figure;
 use crate::cli::requests::{Evaluate, Reconstruct, Sample};
@@ -84,25 +84,6 @@ enum KlName {
     MonteCarlo,
 }
 
-/// The widths of the hidden layers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Widths(Vec<usize>);
-
-fn widths(text: &str) -> Result<Widths> {
-    if text == "none" {
-        return Ok(Widths(Vec::new()));
-    }
-    let widths: Vec<usize> = text
-        .split(',')
-        .map(|width| positive(width.trim()))
-        .collect::<Result<_>>()
-        .context("expected a positive whole number, several with commas (400,200), or none")?;
-    Ok(Widths(widths))
-}
-
-/// What β may be.
-const BETAS: RangeInclusive<f64> = 0.0..=1e6;
-
 /// Beyond these, the square of σ or of its inverse comes near the end of f32, and training diverges.
 const DEVIATIONS: RangeInclusive<f64> = 1e-6..=1e6;
 
@@ -113,14 +94,6 @@ fn deviation(text: &str) -> Result<f64> {
         "expected a number from 1e-6 to 1e6"
     );
     Ok(sigma)
-}
-
-fn weight(text: &str) -> Result<f64> {
-    let beta: f64 = text
-        .parse()
-        .map_err(|_| anyhow::anyhow!("expected a number from 0 to 1e6"))?;
-    ensure!(BETAS.contains(&beta), "expected a number from 0 to 1e6");
-    Ok(beta)
 }
 
 impl VaeCommand {
@@ -143,9 +116,9 @@ impl VaeCommand {
 
     /// The widths from image to latent: `784-400-20`.
     fn layers(&self, shape: &ImageShape) -> String {
-        let (pixels, hidden) = (shape.dimensions(), &self.hidden.0);
-        let widths = [&pixels].into_iter().chain(hidden).chain([&self.latent]);
-        widths.map(usize::to_string).collect::<Vec<_>>().join("-")
+        self.hidden
+            .between(shape.dimensions(), self.latent)
+            .to_string()
     }
 
     /// Checks that intermediate results have a size that a machine can hold.
@@ -195,7 +168,7 @@ impl ModelCommand for VaeCommand {
         ensure!(
             self.deviation
                 .is_none_or(|sigma| DEVIATIONS.contains(&sigma))
-                && BETAS.contains(&self.beta),
+                && WEIGHTS.contains(&self.beta),
             "expected a deviation from 1e-6 to 1e6 and a beta from 0 to 1e6"
         );
         let widths = self.hidden.0.iter().chain([&self.latent, &self.samples]);
@@ -209,14 +182,10 @@ impl ModelCommand for VaeCommand {
     }
 
     fn weights(&self, shape: &ImageShape) -> Option<usize> {
-        let layers = |ends: [usize; 2]| -> Option<usize> {
-            let widths = [&ends[..1], self.hidden.0.as_slice(), &ends[1..]].concat();
-            (widths.windows(2)).try_fold(0usize, |total, pair| {
-                total.checked_add(pair[0].checked_mul(pair[1])?)
-            })
-        };
         let (pixels, latent) = (shape.dimensions(), self.latent);
-        layers([pixels, latent.checked_mul(2)?])?.checked_add(layers([pixels, latent])?)
+        let encoder = self.hidden.between(pixels, latent.checked_mul(2)?);
+        let decoder = self.hidden.between(pixels, latent);
+        encoder.weights()?.checked_add(decoder.weights()?)
     }
 
     fn build(
