@@ -4,11 +4,16 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::{DataCommand, LoadedData, TestData};
-use crate::cli::options::Data;
-use crate::data::{Binarisation, Images, Pixels};
+use super::{DataCommand, LoadedData, ModelCommand, Saved, TestData, file_of};
+use crate::cli::options::{Data, ensure_png};
+use crate::cli::output::{ensure_distinct, ensure_not_data, write_atomically};
+use crate::cli::picture::Tiles;
+use crate::cli::progress::{say, warn};
+use crate::cli::requests::Reconstruct;
+use crate::data::{Binarisation, Images, Pixels, Source};
 
 /// No image has more pixels, and no layer is wider.
 pub const MAX_WIDTH: usize = 1 << 16;
@@ -81,6 +86,39 @@ impl ImageShape {
             "images may have from 1 to {MAX_WIDTH} pixels, found {height}x{width}"
         );
         Ok(())
+    }
+}
+
+impl Reconstruct {
+    /// Writes the picture of a model of images: from those of the test set whose indices are given, and a seed, `views` makes the
+    /// upper rows and the lower ones.
+    pub(super) fn draw<M: ModelCommand<Data = ImageData>>(
+        &self,
+        saved: &Saved<M>,
+        views: impl FnOnce(&Pixels, &[usize], u64) -> (Array2<f32>, Array2<f32>),
+    ) -> Result<()> {
+        ensure_distinct([&file_of(&self.model), &self.out])?;
+        ensure_png(&self.out)?;
+        let configuration = &saved.configuration;
+        let chosen = configuration.data.with(&self.data, self.binarise);
+        ensure_not_data(&self.out, chosen.path())?;
+        let images = configuration.test_data(&chosen)?.test;
+        let there = Source::<f32>::len(&images);
+        if self.count > there {
+            warn(&format!("the test set has {there} images: all are shown"));
+        }
+        let shown: Vec<usize> = (0..there.min(self.count)).collect();
+        let (above, below) = views(&images, &shown, configuration.settings.seed);
+        let ImageShape { height, width } = configuration.shape;
+        let above = self.layout.scale(Tiles::new(above.view(), height, width)?);
+        let below = self.layout.scale(Tiles::new(below.view(), height, width)?);
+        let png = above.above(&below, self.layout.columns)?.png()?;
+        write_atomically(&self.out, |file| Ok(file.write_all(&png)?))?;
+        say(&format!(
+            "{} images and their reconstructions in {}",
+            shown.len(),
+            self.out.display()
+        ))
     }
 }
 
