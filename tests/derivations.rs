@@ -87,6 +87,8 @@ mod vae {
 
 mod autoencoders {
     mod autoencoder;
+    mod beta_tempers;
+    mod beta_vae;
     mod contractive;
     mod denoising;
     mod denoising_is_score_matching;
