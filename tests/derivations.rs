@@ -97,4 +97,7 @@ mod autoencoders {
     mod linear_autoencoder_is_pca;
     mod shared;
     mod sparse;
+    mod vq_bound;
+    mod vq_ema;
+    mod vq_straight_through;
 }

@@ -1,6 +1,8 @@
 #![doc = include_str!("../../docs/autoencoders.md")]
 
 mod beta_vae;
+mod code_prior;
+mod codebook;
 mod contractive;
 mod corruption;
 mod denoising;
@@ -13,8 +15,11 @@ mod smoothed;
 mod sparse;
 mod tempered;
 mod units;
+mod vq_vae;
 
 pub use beta_vae::{BetaVae, CodeCost, ScalarTradeOff};
+pub use code_prior::{AutoregressivePrior, FactorisedPrior, PriorStructure, uniform_cost};
+pub use codebook::{Codebook, CodebookUpdate, MovingAverages, Quantised, perplexity};
 pub use contractive::{Contractive, JacobianNorm};
 pub use corruption::{Corruption, LinearCorruption};
 pub use denoising::Denoising;
@@ -29,3 +34,4 @@ pub use smoothed::SmoothedMixture;
 pub use sparse::{Sparse, rate_divergence, sparsity, sparsity_of_logits};
 pub use tempered::{tempered_evidence, tempered_log_posterior};
 pub use units::UnitStatistics;
+pub use vq_vae::{VqBound, VqStructure, VqVae, quadratic_terms, uniform_code_bounds};
