@@ -100,4 +100,5 @@ mod autoencoders {
     mod vq_bound;
     mod vq_ema;
     mod vq_straight_through;
+    mod vq_vae_2;
 }

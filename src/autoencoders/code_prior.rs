@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use crate::Scalar;
 use crate::autodiff::{Tape, Var, array};
 use crate::distributions::Categorical;
-use crate::nn::{Bound, Initialisation, ParameterId, Parameters};
+use crate::nn::{Batch, Bound, Initialisation, Model, Objective, ParameterId, Parameters, Step};
 
 /// -log p(k) = n log K, in nats, of n codes that are drawn uniformly from K.
 pub fn uniform_cost(positions: usize, codes: usize) -> f64 {
@@ -186,25 +186,36 @@ impl AutoregressivePrior {
         })
     }
 
-    /// log p(k) of codes of shape (N, n), in nats: of shape (N).
+    /// log p(kᵢ | k₁, …, kᵢ₋₁) of codes of shape (N, n), in nats: of shape (n, N).
     ///
     /// # Panics
     /// If there is another number of positions, or a code is K or more.
-    pub fn log_probability<'t, T: Scalar>(
+    pub fn log_conditionals<'t, T: Scalar>(
         &self,
         p: &Bound<'t, T>,
         codes: ArrayView2<'_, usize>,
     ) -> Var<'t, T> {
         let log_probabilities = self.conditionals(p, codes).log_probabilities();
         let (count, size) = (codes.nrows(), self.structure.codes);
-        let rows = codes
-            .t()
-            .indexed_iter()
+        let transposed = codes.t();
+        let entries = transposed.indexed_iter();
+        let entries: Vec<usize> = entries
             .map(|((position, datum), &code)| (position * count + datum) * size + code)
-            .collect::<Vec<_>>();
-        let each = log_probabilities.flatten().gather(&rows);
+            .collect();
+        let each = log_probabilities.flatten().gather(&entries);
         each.reshape(&[self.structure.positions, count])
-            .sum_axes(&[0])
+    }
+
+    /// log p(k) of codes of shape (N, n), in nats: of shape (N).
+    ///
+    /// # Panics
+    /// As [`log_conditionals`](Self::log_conditionals).
+    pub fn log_probability<'t, T: Scalar>(
+        &self,
+        p: &Bound<'t, T>,
+        codes: ArrayView2<'_, usize>,
+    ) -> Var<'t, T> {
+        self.log_conditionals(p, codes).sum_axes(&[0])
     }
 
     /// Codes drawn from p(k), position by position, of shape (count, n).
@@ -232,5 +243,21 @@ impl AutoregressivePrior {
             tape.reset();
         }
         codes
+    }
+}
+
+impl<T: Scalar> Model<T> for AutoregressivePrior {
+    /// -log p(k), the mean over a batch of codes, each a number of the data: what is least for the p with the least
+    /// KL(codes ‖ p).
+    fn objective<'t>(
+        &self,
+        p: &Bound<'t, T>,
+        batch: &Batch<'t, T>,
+        _: &mut Step<'_>,
+    ) -> Objective<'t, T> {
+        let codes: Array2<T> = array(batch.data.value());
+        let codes = codes.mapv(|code| code.to_usize().expect("a code: a whole number from 0 on"));
+        let log_prior = self.log_probability(p, codes.view()).mean();
+        Objective::new(-log_prior, vec![("log_prior", log_prior)])
     }
 }

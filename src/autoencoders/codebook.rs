@@ -36,6 +36,13 @@ impl Default for CodebookUpdate {
     }
 }
 
+impl CodebookUpdate {
+    /// Do the codes have gradients?
+    pub fn is_gradient(&self) -> bool {
+        matches!(self, Self::Gradient)
+    }
+}
+
 /// Moving averages for K codes of D numbers: how many vectors chose each, and their sum.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MovingAverages<T> {

@@ -16,6 +16,7 @@ mod sparse;
 mod tempered;
 mod units;
 mod vq_vae;
+mod vq_vae2;
 
 pub use beta_vae::{BetaVae, CodeCost, ScalarTradeOff};
 pub use code_prior::{AutoregressivePrior, FactorisedPrior, PriorStructure, uniform_cost};
@@ -34,4 +35,5 @@ pub use smoothed::SmoothedMixture;
 pub use sparse::{Sparse, rate_divergence, sparsity, sparsity_of_logits};
 pub use tempered::{tempered_evidence, tempered_log_posterior};
 pub use units::UnitStatistics;
-pub use vq_vae::{VqBound, VqStructure, VqVae, quadratic_terms, uniform_code_bounds};
+pub use vq_vae::{DiscreteCoding, VqStructure, VqVae, quadratic_terms, uniform_code_bounds};
+pub use vq_vae2::VqVae2;

@@ -5,10 +5,9 @@ use ndarray::{Array2, ArrayView2};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::codebook::Quantised;
 use super::{AutoregressivePrior, Codebook, CodebookUpdate, PriorStructure};
 use crate::Scalar;
-use crate::autodiff::{Tape, Var, array};
+use crate::autodiff::{Tape, Var};
 use crate::gradients::straight_through;
 use crate::nn::{
     Activation, Batch, Bound, Initialisation, Mlp, Model, Objective, Parameters, Step,
@@ -94,22 +93,6 @@ pub struct VqVae {
     prior: AutoregressivePrior,
 }
 
-/// The two terms of log p(x) >= log p(x|k) + log p(k), of shape (batch), in nats.
-#[derive(Clone, Copy, Debug)]
-pub struct VqBound<'t, T: Scalar> {
-    /// log p(x|k) at the code of x.
-    pub reconstruction: Var<'t, T>,
-    /// log p(k), by the learnt prior.
-    pub log_prior: Var<'t, T>,
-}
-
-impl<'t, T: Scalar> VqBound<'t, T> {
-    /// The bound itself.
-    pub fn value(&self) -> Var<'t, T> {
-        self.reconstruction + self.log_prior
-    }
-}
-
 impl VqVae {
     /// Adds weights to `parameters`, drawn after Glorot.
     ///
@@ -159,11 +142,6 @@ impl VqVae {
         &self.structure
     }
 
-    /// p(k).
-    pub fn prior(&self) -> &AutoregressivePrior {
-        &self.prior
-    }
-
     /// The vectors z of data of shape (batch, dimensions), n to a datum, as the rows of a matrix of shape (batch n, D).
     ///
     /// # Panics
@@ -185,36 +163,48 @@ impl VqVae {
         self.decoder
             .forward(p, e.reshape(&[e.shape()[0] / n, n * width]))
     }
+}
 
-    fn by_datum(&self, chosen: &[usize]) -> Array2<usize> {
-        let n = self.structure.positions;
-        let codes = Array2::from_shape_vec((chosen.len() / n, n), chosen.to_vec());
-        codes.expect("n codes to a datum")
-    }
+/// The numbers of codes with n of them to a datum, of shape (N, n).
+pub(super) fn by_datum(chosen: &[usize], positions: usize) -> Array2<usize> {
+    let shape = (chosen.len() / positions, positions);
+    Array2::from_shape_vec(shape, chosen.to_vec()).expect("n codes to a datum")
+}
 
-    /// The bound on log p(x) of the nearest codes, with the derivative of the reconstruction with respect to the codes declared
-    /// to be that with respect to z.
-    fn bound<'t, T: Scalar>(
-        &self,
-        p: &Bound<'t, T>,
-        x: Var<'t, T>,
-        z: Var<'t, T>,
-        quantised: &Quantised<'t, T>,
-    ) -> VqBound<'t, T> {
-        let e = straight_through(quantised.codes.stop_gradient(), z);
-        VqBound {
-            reconstruction: self.decode(p, e).log_density(x),
-            log_prior: self
-                .prior
-                .log_probability(p, self.by_datum(&quantised.chosen).view()),
-        }
-    }
+/// A model whose codes are numbers, with a prior over them.
+pub trait DiscreteCoding {
+    /// p(k).
+    fn prior(&self) -> &AutoregressivePrior;
 
-    /// The codes of data of shape (N, dimensions), of shape (N, n), off the tape.
+    /// The codes of data of shape (N, dimensions), of shape (N, n), off the tape. The noise is used only by a codebook that has
+    /// not met data yet.
     ///
     /// # Panics
     /// If the data have another number of dimensions, or an entry is not finite.
-    pub fn codes<T: Scalar>(
+    fn codes<T: Scalar>(
+        &self,
+        parameters: &Parameters<T>,
+        data: ArrayView2<'_, T>,
+        rng: &mut StdRng,
+    ) -> Array2<usize>;
+
+    /// p(x|k) for codes of shape (N, n).
+    ///
+    /// # Panics
+    /// If there is another number of positions, or a code is K or more.
+    fn observation<'t, T: Scalar>(
+        &self,
+        p: &Bound<'t, T>,
+        codes: ArrayView2<'_, usize>,
+    ) -> Observation<'t, T>;
+}
+
+impl DiscreteCoding for VqVae {
+    fn prior(&self) -> &AutoregressivePrior {
+        &self.prior
+    }
+
+    fn codes<T: Scalar>(
         &self,
         parameters: &Parameters<T>,
         data: ArrayView2<'_, T>,
@@ -223,23 +213,18 @@ impl VqVae {
         let tape = Tape::new();
         let p = parameters.bind_constant(&tape);
         let z = self.encode(&p, tape.constant(data));
-        self.by_datum(&self.codebook.quantise(&p, z, rng).chosen)
+        let chosen = self.codebook.quantise(&p, z, rng).chosen;
+        by_datum(&chosen, self.structure.positions)
     }
 
-    /// E[x|k] for codes of shape (N, n), off the tape.
-    ///
-    /// # Panics
-    /// If a code is K or more.
-    pub fn means<T: Scalar>(
+    fn observation<'t, T: Scalar>(
         &self,
-        parameters: &Parameters<T>,
+        p: &Bound<'t, T>,
         codes: ArrayView2<'_, usize>,
-    ) -> Array2<T> {
-        let tape = Tape::new();
-        let p = parameters.bind_constant(&tape);
+    ) -> Observation<'t, T> {
+        assert_eq!(codes.ncols(), self.structure.positions, "codes of a datum");
         let rows: Vec<usize> = codes.iter().copied().collect();
-        let e = self.codebook.codes(&p).gather(&rows);
-        array(self.decode(&p, e).mean().value())
+        self.decode(p, self.codebook.codes(p).gather(&rows))
     }
 }
 
@@ -256,13 +241,16 @@ impl<T: Scalar> Model<T> for VqVae {
         let x = batch.data;
         let z = self.encode(p, x);
         let quantised = self.codebook.quantise(p, z, step.rng);
-        let bound = self.bound(p, x, z, &quantised);
-        let (reconstruction, log_prior) = (bound.reconstruction.mean(), bound.log_prior.mean());
+        let e = straight_through(quantised.codes.stop_gradient(), z);
+        let reconstruction = self.decode(p, e).log_density(x).mean();
+        let numbers = by_datum(&quantised.chosen, self.structure.positions);
+        let log_prior = self.prior.log_probability(p, numbers.view()).mean();
         // The rows are vectors, of which a datum has n.
-        let n = T::of(self.structure.positions as f64);
-        let [codes, commitment] = quadratic_terms(z, quantised.codes).map(|term| term.mean() * n);
+        let count = T::of(x.shape()[0] as f64);
+        let terms = quadratic_terms(z, quantised.codes);
+        let [codes, commitment] = terms.map(|term| term.sum() / count);
         let mut loss = commitment * T::of(self.structure.commitment) - reconstruction - log_prior;
-        if self.structure.update == CodebookUpdate::Gradient {
+        if self.structure.update.is_gradient() {
             loss = loss + codes;
         }
         let terms = vec![

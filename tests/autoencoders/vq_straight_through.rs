@@ -2,7 +2,7 @@
 
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
-use elbo::autoencoders::{CodebookUpdate, VqStructure, VqVae, quadratic_terms};
+use elbo::autoencoders::{CodebookUpdate, DiscreteCoding, VqStructure, VqVae, quadratic_terms};
 use elbo::gradients::{nearest, straight_through};
 use elbo::nn::{Activation, Batch, Bound, Model, Parameters, Step};
 use elbo::vae::Likelihood;
