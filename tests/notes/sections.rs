@@ -28,11 +28,14 @@ pub fn incomplete_sections(files: &Files, chapter: &str) -> Vec<String> {
             ));
         }
         let command = format!("cargo test {}", section.test_name());
-        let commands = text.lines().filter_map(|line| line.strip_prefix(&command));
-        if !commands
-            .into_iter()
-            .any(|rest| rest.is_empty() || rest.starts_with(' '))
-        {
+        // Where another section's name contains this one's, the module selects this section alone.
+        let module = format!("cargo test {chapter}::{}::", section.test_name());
+        let commands = [module.as_str(), command.as_str()];
+        let is_command = |line: &str| {
+            let mut rests = commands.iter().filter_map(|c| line.strip_prefix(c));
+            rests.any(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        if !text.lines().any(is_command) {
             found.push(format!(
                 "{page}:{line}: the section `{slug}` does not say how to check it. Add a ```sh block with \
                  `{command}` under **Check.**"
