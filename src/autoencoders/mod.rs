@@ -1,5 +1,6 @@
 #![doc = include_str!("../../docs/autoencoders.md")]
 
+mod classifier;
 mod contractive;
 mod corruption;
 mod denoising;
@@ -10,8 +11,10 @@ mod model;
 mod pca;
 mod smoothed;
 mod sparse;
+mod stacked;
 mod units;
 
+pub use classifier::Classifier;
 pub use contractive::{Contractive, JacobianNorm};
 pub use corruption::{Corruption, LinearCorruption};
 pub use denoising::Denoising;
@@ -24,4 +27,5 @@ pub use model::{Autoencoder, Coding, ReconstructionLoss, Structure, slope_from_o
 pub use pca::{Centring, Pca};
 pub use smoothed::SmoothedMixture;
 pub use sparse::{Sparse, rate_divergence, sparsity, sparsity_of_logits};
+pub use stacked::{Encoders, Stacked, StackedLayer};
 pub use units::UnitStatistics;

@@ -116,7 +116,7 @@ fn execute(models: &[Entry], matches: &ArgMatches, named: bool) -> Result<ExitCo
         Command::Reconstruct(command) => of_file(models, &command.model, |entry, file| {
             (entry.reconstruct)(file, &command)
         }),
-        Command::Reproduce(command) => command.run(),
+        Command::Reproduce(command) => return command.run(),
         Command::Figures(command) => command.run(),
         Command::Completions(command) => command.run(self::command(models)),
         Command::Man(command) => command.run(self::command(models)),
