@@ -1,6 +1,9 @@
 #![doc = include_str!("../../docs/autoencoders.md")]
 
+mod beta_vae;
 mod classifier;
+mod code_prior;
+mod codebook;
 mod contractive;
 mod corruption;
 mod denoising;
@@ -12,9 +15,14 @@ mod pca;
 mod smoothed;
 mod sparse;
 mod stacked;
+mod tempered;
 mod units;
+mod vq_vae;
 
+pub use beta_vae::{BetaVae, CodeCost, ScalarTradeOff};
 pub use classifier::Classifier;
+pub use code_prior::{AutoregressivePrior, FactorisedPrior, PriorStructure, uniform_cost};
+pub use codebook::{Codebook, CodebookUpdate, MovingAverages, Quantised, perplexity};
 pub use contractive::{Contractive, JacobianNorm};
 pub use corruption::{Corruption, LinearCorruption};
 pub use denoising::Denoising;
@@ -28,4 +36,6 @@ pub use pca::{Centring, Pca};
 pub use smoothed::SmoothedMixture;
 pub use sparse::{Sparse, rate_divergence, sparsity, sparsity_of_logits};
 pub use stacked::{Encoders, Stacked, StackedLayer};
+pub use tempered::{tempered_evidence, tempered_log_posterior};
 pub use units::UnitStatistics;
+pub use vq_vae::{VqBound, VqStructure, VqVae, quadratic_terms, uniform_code_bounds};

@@ -57,7 +57,7 @@ pub struct StackedTable {
     hidden: Widths,
 
     /// Passes over the images for each layer in pretraining
-    #[arg(long, value_name = "N", default_value = "10", value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = positive, allow_negative_numbers = true)]
     pretraining_epochs: usize,
 
     /// Adam's learning rate in pretraining
@@ -69,7 +69,7 @@ pub struct StackedTable {
     epochs: usize,
 
     /// Adam's learning rate in fine-tuning, at the beginning
-    #[arg(long, value_name = "RATE", default_value = "0.001", value_parser = positive_real, allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", default_value = "0.002", value_parser = positive_real, allow_negative_numbers = true)]
     rate: f64,
 
     /// Determines the initial weights, the order of the images and all noise
