@@ -36,7 +36,7 @@ pub struct AutoencoderTable {
     out: PathBuf,
 
     /// Only these rows, with commas
-    #[arg(long, value_name = "ROWS", value_delimiter = ',', value_parser = row_names())]
+    #[arg(long, value_name = "ROWS", value_delimiter = ',', value_parser = PossibleValuesParser::new(names()))]
     only: Vec<String>,
 
     /// Passes over the images, for a quick look [default: those of the notes]
@@ -44,8 +44,9 @@ pub struct AutoencoderTable {
     epochs: Option<usize>,
 }
 
-fn row_names() -> PossibleValuesParser {
-    PossibleValuesParser::new(ROWS.iter().map(|row| row.name))
+/// The names of the rows.
+pub fn names() -> Vec<&'static str> {
+    ROWS.iter().map(|row| row.name).collect()
 }
 
 /// A row of the table.

@@ -15,9 +15,20 @@ use stacked::StackedTable;
 ///
 /// What is trained already is not trained again: a table that was interrupted goes on where it was.
 #[derive(Args, Debug)]
+#[command(after_help = rows())]
 pub struct Reproduce {
     #[command(subcommand)]
     table: Table,
+}
+
+/// The rows that `--only` takes.
+fn rows() -> String {
+    let list = |names: Vec<&str>| names.join(", ");
+    format!(
+        "Rows, for `--only`:\n  autoencoders: {}\n  stacked: {}",
+        list(autoencoders::names()),
+        list(stacked::names())
+    )
 }
 
 /// The tables.

@@ -49,7 +49,7 @@ pub struct StackedTable {
     out: PathBuf,
 
     /// Only these rows, with commas
-    #[arg(long, value_name = "ROWS", value_delimiter = ',', value_parser = row_names())]
+    #[arg(long, value_name = "ROWS", value_delimiter = ',', value_parser = PossibleValuesParser::new(names()))]
     only: Vec<String>,
 
     /// Widths of the hidden layers, with commas
@@ -111,8 +111,9 @@ const ROWS: [Row; 3] = [
 /// The test error of a support vector machine with a Gaussian kernel in the paper, in per cent.
 const PUBLISHED_SVM: f64 = 1.40;
 
-fn row_names() -> PossibleValuesParser {
-    PossibleValuesParser::new(ROWS.iter().map(|row| row.name))
+/// The names of the rows.
+pub fn names() -> Vec<&'static str> {
+    ROWS.iter().map(|row| row.name).collect()
 }
 
 /// Images of a set with their labels.
