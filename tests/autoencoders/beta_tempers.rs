@@ -10,6 +10,7 @@ use super::shared::gradients;
 use crate::common::comparing::{Checked, Worst};
 use crate::common::quadrature::{QUADRATURE, gauss_hermite};
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 
 const MODEL: ScalarTradeOff = ScalarTradeOff {
     weight: 0.8,
@@ -191,7 +192,7 @@ fn is_a_bound_on_the_evidence_from_beta_one_on() {
     let exact = evidence(&log_prior, &log_likelihood, 1.0);
     let betas = [0.1, 0.5, 0.9, 1.0, 1.1, 2.0, 10.0];
     let values = betas.map(|beta| evidence(&log_prior, &log_likelihood, beta));
-    println!("β log E p^(1/β) for β of {betas:?}: {values:.4?}");
+    report(format!("β log E p^(1/β) for β of {betas:?}: {values:.4?}"));
     assert!(values.windows(2).all(|pair| pair[0] > pair[1]) && values[3] == exact);
     // From E log p(x|z) for expensive nats to max log p(x|z) for free ones.
     let mean: f64 = log_likelihood

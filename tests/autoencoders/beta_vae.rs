@@ -12,6 +12,7 @@ use super::shared::{gradients, grey, loss};
 use crate::common::comparing::{Checked, REARRANGED, Worst};
 use crate::common::quadrature::{QUADRATURE, gauss_hermite};
 use crate::common::random::{random, rng};
+use crate::common::reporting::report;
 
 /// Weights, noise and data variances: a good channel, a poor one, and one that hardly carries anything.
 const MODELS: [ScalarTradeOff; 3] = [
@@ -298,7 +299,9 @@ fn two_decoders_leave_a_gap_of_rates() {
     let jump = rates.windows(2).map(|pair| pair[0] - pair[1]);
     let (place, jump) = jump.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
     let (low, high) = (rates[place + 1], rates[place]);
-    println!("rates that no price buys: {low:.3} to {high:.3} nats");
+    report(format!(
+        "rates that no price buys: {low:.3} to {high:.3} nats"
+    ));
     assert!(jump > 0.5);
     // In its middle the better of the two lies below the chord: less than a mixture of both models would give.
     let better = |rate: f64| best(&coarse, rate).max(best(&fine, rate));

@@ -14,6 +14,7 @@ use rand::Rng;
 use super::shared::grey;
 use crate::common::comparing::{Checked, Worst};
 use crate::common::random::{matrix, random, rng};
+use crate::common::reporting::report;
 
 /// Tables of p(k_t) and p(k_b|k_t), rows that sum to 1.
 fn table(rng: &mut rand::rngs::StdRng, shape: [usize; 2]) -> Array2<f64> {
@@ -275,10 +276,10 @@ fn a_prior_fitted_to_codes_reaches_their_frequencies() {
         .log_probability(codes.view())
         .mean()
         .unwrap();
-    println!(
+    report(format!(
         "codes: entropy {entropy:.4} nats, fitted prior {cost:.4}, codes as if independent {factorised:.4}, uniform {:.4}",
         27f64.ln()
-    );
+    ));
     assert!(cost >= entropy - 1e-12 && cost < entropy + 2e-3);
     assert!(factorised > entropy + 0.1);
     // Cost = entropy + KL(codes ‖ prior), by all 27.
