@@ -20,6 +20,7 @@ mod autodiff {
     mod not_chosen;
     mod operations;
     mod panics;
+    mod product;
     mod table;
 }
 
