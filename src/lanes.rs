@@ -566,3 +566,82 @@ pub fn update3<T: Scalar>(targets: [&mut [T]; 3], a: &[T], f: impl Fn([T; 3], T)
         &|(targets, a)| vectorised(Update3 { targets, a, f: &f }),
     );
 }
+
+struct Transpose<'a, T> {
+    columns: &'a [T],
+    height: usize,
+    first: usize,
+    rows: &'a mut [T],
+}
+
+impl<T: Copy> Kernel for Transpose<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        /// Tiles of so many rows and columns: a cache line of f32 either way.
+        const TILE: usize = 16;
+        let width = self.columns.len() / self.height;
+        for (tile, rows) in self.rows.chunks_mut(TILE * width).enumerate() {
+            let first = self.first + tile * TILE;
+            for left in (0..width).step_by(TILE) {
+                for (i, row) in rows.chunks_exact_mut(width).enumerate() {
+                    let columns = self.columns[left * self.height..].chunks_exact(self.height);
+                    for (y, column) in row[left..].iter_mut().zip(columns).take(TILE) {
+                        *y = column[first + i];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// rows ← the matrix of `height` rows whose columns stand one after the other in `columns`.
+pub(crate) fn transpose<T: Scalar>(columns: &[T], height: usize, rows: &mut [T]) {
+    assert_eq!(columns.len(), rows.len(), "slices of one length");
+    if rows.is_empty() {
+        return;
+    }
+    let width = rows.len() / height;
+    assert_eq!(width * height, rows.len(), "columns of one length");
+    split(
+        rows.len(),
+        (0, rows),
+        &|(first, rows): (usize, &mut [T]), middle| {
+            let cut = middle / width;
+            let (top, bottom) = rows.split_at_mut(cut * width);
+            ((first, top), (first + cut, bottom))
+        },
+        &|(first, rows)| {
+            vectorised(Transpose {
+                columns,
+                height,
+                first,
+                rows,
+            });
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, ShapeBuilder};
+
+    /// Heights and widths around a tile, and one that is split over threads.
+    #[test]
+    fn transpose_by_index() {
+        for (height, width) in [
+            (1, 1),
+            (1, 40),
+            (40, 1),
+            (15, 17),
+            (16, 32),
+            (33, 47),
+            (259, 301),
+        ] {
+            let matrix = Array2::from_shape_fn((height, width).f(), |(i, j)| (i * 1000 + j) as f32);
+            let columns = matrix.as_slice_memory_order().expect("contiguous");
+            let mut rows = vec![0.0; height * width];
+            super::transpose(columns, height, &mut rows);
+            assert!(matrix.iter().eq(&rows), "{height} rows, {width} columns");
+        }
+    }
+}

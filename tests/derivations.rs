@@ -87,6 +87,8 @@ mod vae {
 
 mod autoencoders {
     mod autoencoder;
+    mod beta_tempers;
+    mod beta_vae;
     mod contractive;
     mod denoising;
     mod denoising_is_score_matching;
@@ -95,4 +97,8 @@ mod autoencoders {
     mod linear_autoencoder_is_pca;
     mod shared;
     mod sparse;
+    mod vq_bound;
+    mod vq_ema;
+    mod vq_straight_through;
+    mod vq_vae_2;
 }

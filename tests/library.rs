@@ -35,10 +35,12 @@ mod check {
 #[cfg(feature = "cli")]
 mod cli {
     mod arguments;
+    mod autoencoders;
     mod evaluation;
     mod figures;
     mod inputs;
     mod outputs;
+    mod reproduce;
     mod resume;
     mod shared;
     mod toy_model;

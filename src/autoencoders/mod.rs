@@ -1,5 +1,9 @@
 #![doc = include_str!("../../docs/autoencoders.md")]
 
+mod beta_vae;
+mod classifier;
+mod code_prior;
+mod codebook;
 mod contractive;
 mod corruption;
 mod denoising;
@@ -10,8 +14,16 @@ mod model;
 mod pca;
 mod smoothed;
 mod sparse;
+mod stacked;
+mod tempered;
 mod units;
+mod vq_vae;
+mod vq_vae2;
 
+pub use beta_vae::{BetaVae, CodeCost, ScalarTradeOff};
+pub use classifier::Classifier;
+pub use code_prior::{AutoregressivePrior, FactorisedPrior, PriorStructure, uniform_cost};
+pub use codebook::{Codebook, CodebookUpdate, MovingAverages, Quantised, perplexity};
 pub use contractive::{Contractive, JacobianNorm};
 pub use corruption::{Corruption, LinearCorruption};
 pub use denoising::Denoising;
@@ -24,4 +36,8 @@ pub use model::{Autoencoder, Coding, ReconstructionLoss, Structure, slope_from_o
 pub use pca::{Centring, Pca};
 pub use smoothed::SmoothedMixture;
 pub use sparse::{Sparse, rate_divergence, sparsity, sparsity_of_logits};
+pub use stacked::{Encoders, Stacked, StackedLayer};
+pub use tempered::{tempered_evidence, tempered_log_posterior};
 pub use units::UnitStatistics;
+pub use vq_vae::{DiscreteCoding, VqStructure, VqVae, quadratic_terms, uniform_code_bounds};
+pub use vq_vae2::VqVae2;

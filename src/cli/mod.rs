@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -116,7 +116,7 @@ fn execute(models: &[Entry], matches: &ArgMatches, named: bool) -> Result<ExitCo
         Command::Reconstruct(command) => of_file(models, &command.model, |entry, file| {
             (entry.reconstruct)(file, &command)
         }),
-        Command::Reproduce(command) => command.run(),
+        Command::Reproduce(command) => return command.run(),
         Command::Figures(command) => command.run(),
         Command::Completions(command) => command.run(self::command(models)),
         Command::Man(command) => command.run(self::command(models)),
@@ -202,6 +202,13 @@ fn of_file(
     path: &Path,
     run: impl FnOnce(&Entry, &ModelFile) -> Result<()>,
 ) -> Result<()> {
+    let named = models.iter().find(|entry| Path::new(entry.name) == path);
+    if let (Some(entry), false) = (named, path.exists()) {
+        bail!(
+            "`{0}` is the name of a model: expected the folder of a run, which is runs/{0} without `--out`",
+            entry.name
+        );
+    }
     let file = ModelFile::open(path)?;
     run(entry(models, &file.header()?.model)?, &file)
 }

@@ -223,3 +223,42 @@ pub fn positive_real(text: &str) -> Result<f64> {
     );
     Ok(number)
 }
+
+/// Of some names the one that a mistyped word comes near to: at most a third of its letters differ.
+pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distances = names.into_iter().map(|name| (edits(word, name), name));
+    let (distance, name) = distances.min_by_key(|&(distance, _)| distance)?;
+    (3 * distance <= name.chars().count()).then_some(name)
+}
+
+/// How many letters are put in, taken out or replaced to make one word of another (Levenshtein's distance).
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let first: Vec<usize> = (0..=to.len()).collect();
+    let last = from.chars().enumerate().fold(first, |above, (i, a)| {
+        let mut row = vec![i + 1];
+        for (j, &b) in to.iter().enumerate() {
+            let replaced = above[j] + usize::from(a != b);
+            row.push(replaced.min(above[j + 1] + 1).min(row[j] + 1));
+        }
+        row
+    });
+    last[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_name_is_near_to_one() {
+        let names = ["vae", "autoencoder", "denoising", "sparse", "k-sparse"];
+        let found = |word| nearest(word, names);
+        assert_eq!(found("autoencodr"), Some("autoencoder"));
+        assert_eq!(found("autoencoders"), Some("autoencoder"));
+        assert_eq!(found("ksparse"), Some("k-sparse"));
+        assert_eq!(found("vea"), None);
+        assert_eq!(found("transformer"), None);
+        assert_eq!([edits("kitten", "sitting"), edits("", "ab")], [3, 2]);
+    }
+}

@@ -10,6 +10,7 @@ use super::models::{
     ContractiveCommand, DenoisingCommand, KSparseCommand, ModelCommand, ModelFile, PlainCommand,
     SparseCommand, VaeCommand,
 };
+use super::options::nearest;
 use super::requests::{Evaluate, Reconstruct, Sample};
 use super::train;
 
@@ -70,7 +71,14 @@ impl Entry {
 pub fn entry<'a>(models: &'a [Entry], name: &str) -> Result<&'a Entry> {
     let Some(entry) = models.iter().find(|entry| entry.name == name) else {
         let names: Vec<&str> = models.iter().map(|entry| entry.name).collect();
-        bail!("expected a model ({}), found `{name}`", names.join(", "));
+        let meant = match nearest(name, names.iter().copied()) {
+            Some(meant) => format!(": did you mean {meant}?"),
+            None => String::new(),
+        };
+        bail!(
+            "expected a model ({}), found `{name}`{meant}",
+            names.join(", ")
+        );
     };
     Ok(entry)
 }

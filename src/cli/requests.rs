@@ -2,21 +2,24 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Result, bail};
 use clap::Args;
 
 use super::options::{Data, Layout, positive, seed};
 use crate::data::Binarisation;
 
-/// The ELBO and the importance-weighted log-likelihood of a saved model
+/// What a saved model reaches on the test images
 ///
-/// log p(x) is estimated with K samples from q(z|x), weighted: log (1/K) Σ p(x,z)/q(z|x). In expectation it lies
-/// between the ELBO (K = 1) and log p(x), and rises with K. The gap log p(x) - ELBO is paired: both for the same images,
-/// pixel by pixel.
+/// Of a VAE: the ELBO and log p(x), which is estimated with K samples from q(z|x), weighted: log (1/K) Σ p(x,z)/q(z|x). In
+/// expectation it lies between the ELBO (K = 1) and log p(x), and rises with K. The gap log p(x) - ELBO is paired: both for the
+/// same images, pixel by pixel. Of the codes q(z|x) it reports how many units are active (Var_x E[z_u|x] > 0.01), each unit's
+/// KL, and what the mean KL is made of: KL(q̄ ‖ p) of the mixture q̄ of all codes, and I(n; z), what a code tells of the index of
+/// its image, at most the logarithm of their number. From a part of the images KL(q̄ ‖ p) is too high and I(n; z) too low, on
+/// average by the same amount.
 ///
-/// Of the codes q(z|x) of the test images it reports how many units are active (Var_x E[z_u|x] > 0.01), each unit's KL,
-/// and what the mean KL is made of: KL(q̄ ‖ p) of the mixture q̄ of all codes, and I(n; z), what a code tells of the index
-/// of its image, at most the logarithm of their number. From a part of the images KL(q̄ ‖ p) is too high and I(n; z) too
-/// low, on average by the same amount.
+/// Of an autoencoder (autoencoder, denoising, sparse, k-sparse, contractive): the error of reconstructions from clean, masked
+/// and noisy images, the activations of the code's units and how many are dead, ‖J‖² of the code, and how often a linear
+/// classifier is wrong on the codes and on the pixels, if there are labels.
 #[derive(Args, Debug)]
 pub struct Evaluate {
     /// The folder of a training run, or its model.safetensors
@@ -26,22 +29,22 @@ pub struct Evaluate {
     #[command(flatten)]
     pub data: Data,
 
-    /// K, the samples for each image; 5000 is customary for published figures
-    #[arg(long, value_name = "K", default_value = "500", value_parser = positive, allow_negative_numbers = true)]
-    pub samples: usize,
+    /// Of a VAE: K, the samples for each image; 5000 is customary for published figures [default: 500]
+    #[arg(long, value_name = "K", value_parser = positive, allow_negative_numbers = true)]
+    pub samples: Option<usize>,
 
-    /// How many test images the importance-weighted estimate takes; the ELBO takes them all [default: at most 500]
+    /// Of a VAE: how many test images the importance-weighted estimate takes; the ELBO takes them all [default: at most 500]
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub images: Option<usize>,
 
-    /// How many codes the aggregate posterior q̄ is made of [default: at most 1000]
+    /// Of a VAE: how many codes the aggregate posterior q̄ is made of [default: at most 1000]
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     pub codes: Option<usize>,
 
-    /// Search the best q of each image by itself for so many steps, and report what the encoder loses against it: the
-    /// amortisation gap (0: no search)
-    #[arg(long, value_name = "STEPS", default_value = "0")]
-    pub refine: usize,
+    /// Of a VAE: search the best q of each image by itself for so many steps, and report what the encoder loses against it, the
+    /// amortisation gap [default: 0, no search]
+    #[arg(long, value_name = "STEPS")]
+    pub refine: Option<usize>,
 
     /// Another binarisation than the one in training: none, threshold or stochastic
     #[arg(long, value_name = "HOW")]
@@ -50,6 +53,27 @@ pub struct Evaluate {
     /// Determines the noise
     #[arg(long, value_name = "N", default_value = "1", value_parser = seed, allow_negative_numbers = true)]
     pub seed: u64,
+}
+
+impl Evaluate {
+    /// Refuses the options that only a VAE reads.
+    ///
+    /// # Errors
+    /// If one was given.
+    pub fn ensure_no_latents(&self, model: &str) -> Result<()> {
+        let given = [
+            ("--samples", self.samples),
+            ("--images", self.images),
+            ("--codes", self.codes),
+            ("--refine", self.refine),
+        ];
+        match given.iter().find(|(_, value)| value.is_some()) {
+            Some((option, _)) => bail!(
+                "{option} belongs to the evaluation of a VAE: a model `{model}` has no distribution of codes"
+            ),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Decode latents drawn from the prior into a picture
@@ -84,7 +108,8 @@ pub struct Sample {
 
 /// Put images of the test set above their reconstructions
 ///
-/// A reconstruction is E[x|z] at z = μ(x), the mean of q(z|x).
+/// A VAE's reconstruction is E[x|z] at z = μ(x), the mean of q(z|x); an autoencoder's is what its decoder makes of the code.
+/// A denoising autoencoder is shown images that are corrupted as in training.
 #[derive(Args, Debug)]
 pub struct Reconstruct {
     /// The folder of a training run, or its model.safetensors

@@ -185,6 +185,11 @@ pub fn resume<M: ModelCommand>(out: &Path, epochs: Option<usize>) -> Result<Exit
     train((configuration, model), run, data, &folder)
 }
 
+/// Is the run in a folder not finished?
+pub fn is_unfinished(out: &Path) -> bool {
+    Folder::new(out).unfinished().is_some()
+}
+
 /// What the words behind `elbo train` ask for, if it is to resume: the folder and the number of epochs.
 ///
 /// # Errors

@@ -3,10 +3,10 @@
 
 use std::fmt;
 
-use ndarray::{ArrayView1, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 use crate::Scalar;
-use crate::autodiff::Var;
+use crate::autodiff::{Var, product};
 
 /// Why no row is nearest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +61,11 @@ pub fn nearest<T: Scalar>(
     let distance = |z: ArrayView1<T>, code: ArrayView1<T>| -> T {
         z.iter().zip(code).map(|(&z, &e)| (z - e) * (z - e)).sum()
     };
+    let shortlist = Shortlist::of(z, codes);
     let first_least = |(row, z): (usize, ArrayView1<T>)| {
-        let mut best = (0, distance(z, codes.row(0)));
-        for (k, code) in codes.outer_iter().enumerate() {
-            let found = distance(z, code);
+        let mut best = (0, T::infinity());
+        for k in shortlist.of_row(row) {
+            let found = distance(z, codes.row(k));
             if found.is_nan() {
                 return Err(NearestError::NotANumber(row));
             }
@@ -79,6 +80,51 @@ pub fn nearest<T: Scalar>(
         }
     };
     z.outer_iter().enumerate().map(first_least).collect()
+}
+
+/// Which codes may be nearest to each row, from one product for all of them.
+struct Shortlist<T> {
+    /// ½|e_k|² - z_i·e_k, which differs from ½|z_i - e_k|² by the same number for all k.
+    scores: Array2<T>,
+    /// Codes whose scores differ by less may be equally near.
+    margins: Vec<T>,
+}
+
+impl<T: Scalar> Shortlist<T> {
+    fn of(z: ArrayView2<'_, T>, codes: ArrayView2<'_, T>) -> Self {
+        let square = |row: ArrayView1<T>| row.iter().map(|&x| x * x).sum::<T>();
+        let half_squares: Array1<T> = codes.outer_iter().map(|e| square(e) * T::of(0.5)).collect();
+        let largest = half_squares.iter().copied().fold(T::zero(), T::max);
+        let mut scores = Array2::zeros((z.nrows(), codes.nrows()));
+        product(-T::one(), z, codes.t(), T::zero(), &mut scores.view_mut());
+        scores += &half_squares;
+        // Rounding of a score, and of a distance: at most (d + 2)ε (|z|² + |e|²) each, of which four meet; twice that.
+        let share = T::of(8.0 * (z.ncols() as f64 + 4.0)) * T::epsilon();
+        let margins = z
+            .outer_iter()
+            .map(|z| share * (square(z) + largest))
+            .collect();
+        Self { scores, margins }
+    }
+
+    /// The codes in question for a row, in order: all of them if a score is no finite number.
+    fn of_row(&self, row: usize) -> impl Iterator<Item = usize> {
+        let scores = self.scores.row(row);
+        let (mut least, mut finite) = (T::infinity(), self.margins[row].is_finite());
+        for &score in scores {
+            least = least.min(score);
+            finite &= score.is_finite();
+        }
+        let most = if finite {
+            least + self.margins[row]
+        } else {
+            T::infinity()
+        };
+        let possible = scores.into_iter().enumerate();
+        possible
+            .filter(move |&(_, &score)| !finite || score <= most)
+            .map(|(code, _)| code)
+    }
 }
 
 /// The nearest code to z where squares of differences overflow, or lose digits to underflow: in units of the smallest of the

@@ -2,7 +2,7 @@
 
 use super::{ParameterGradients, Parameters};
 use crate::Scalar;
-use crate::autodiff::Value;
+use crate::autodiff::{Value, columns};
 use crate::lanes;
 
 /// Stochastic gradient descent with momentum: v ← μv + g, θ ← θ - αv.
@@ -180,8 +180,13 @@ fn slice<T: Scalar>(value: &mut Value<T>) -> &mut [T] {
 
 /// The gradient's entries in row-major order; copied only if they lie otherwise.
 fn entries<T: Scalar>(gradient: &Value<T>) -> std::borrow::Cow<'_, [T]> {
-    match gradient.as_slice() {
-        Some(entries) => entries.into(),
-        None => gradient.iter().copied().collect::<Vec<T>>().into(),
+    if let Some(entries) = gradient.as_slice() {
+        return entries.into();
     }
+    let Some(columns) = columns(gradient) else {
+        return gradient.iter().copied().collect::<Vec<T>>().into();
+    };
+    let mut rows = vec![T::zero(); columns.len()];
+    lanes::transpose(columns, gradient.shape()[0], &mut rows);
+    rows.into()
 }

@@ -69,6 +69,18 @@ impl Schedule {
         }
     }
 
+    /// The least of all numbers that it takes.
+    pub fn least(&self) -> f64 {
+        match self {
+            Self::Constant { value } => *value,
+            Self::Linear { from, to, .. } => from.min(*to),
+            Self::Piecewise { pieces } => {
+                let numbers = pieces.iter().map(|&(_, number)| number);
+                numbers.fold(f64::INFINITY, f64::min)
+            }
+        }
+    }
+
     /// The number at a step, counted from 0.
     ///
     /// # Panics

@@ -1,6 +1,7 @@
 #![doc = include_str!("../../docs/vae.md")]
 
 mod collapse;
+mod decoder;
 mod eigen;
 mod evidence;
 mod gap;
@@ -13,6 +14,7 @@ mod scaling;
 mod surgery;
 
 pub use collapse::{ACTIVE, Activity, ActivityError, collapse_curvatures};
+pub use decoder::Decoder;
 pub use eigen::{Eigen, EigenError, symmetric_eigen};
 pub use evidence::Evidence;
 pub use gap::{Gaps, Refinement};

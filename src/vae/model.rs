@@ -5,14 +5,14 @@ use std::fmt;
 use ndarray::{ArrayView2, Ix2};
 use rand::Rng;
 
+use super::Decoder;
 use crate::Scalar;
 use crate::autodiff::{Tape, Var};
 use crate::distributions::noise::standard_normal;
 use crate::distributions::{Bernoulli, DiagonalGaussian, GaussianParameters};
 use crate::kl;
 use crate::nn::{
-    Activation, Batch, Bound, Initialisation, Mlp, Model, Objective, ParameterId, Parameters,
-    Schedule, Step,
+    Activation, Batch, Bound, Initialisation, Mlp, Model, Objective, Parameters, Schedule, Step,
 };
 
 /// p(x|z): what the decoder's output means.
@@ -100,8 +100,7 @@ impl Default for Architecture {
 pub struct Vae {
     architecture: Architecture,
     encoder: Mlp,
-    decoder: Mlp,
-    log_variance: Option<ParameterId>,
+    decoder: Decoder,
     divergence: Divergence,
     samples: usize,
     beta: Schedule,
@@ -172,34 +171,16 @@ impl Vae {
             ..
         } = architecture;
         let hidden = &architecture.hidden;
-        if let Likelihood::Gaussian { deviation } = likelihood {
-            assert!(
-                deviation > 0.0 && deviation.is_finite(),
-                "a Gaussian decoder needs a deviation greater than 0, found {deviation}"
-            );
-        }
         let down = [&[dimensions], hidden.as_slice(), &[2 * latent]].concat();
         let reversed: Vec<usize> = hidden.iter().rev().copied().collect();
         let up = [&[latent], reversed.as_slice(), &[dimensions]].concat();
-        let mut network = |name: &str, widths: &[usize]| {
-            Mlp::new(
-                parameters,
-                name,
-                widths,
-                activation,
-                Initialisation::Glorot,
-                rng,
-            )
-        };
-        let encoder = network("encoder", &down);
-        let decoder = network("decoder", &up);
-        let log_variance = matches!(likelihood, Likelihood::GaussianLearned)
-            .then(|| parameters.add("decoder.log_variance", ndarray::arr0(T::zero())));
+        let glorot = Initialisation::Glorot;
+        let encoder = Mlp::new(parameters, "encoder", &down, activation, glorot, rng);
+        let decoder = Decoder::new(likelihood, parameters, &up, activation, rng);
         Self {
             architecture,
             encoder,
             decoder,
-            log_variance,
             divergence: Divergence::default(),
             samples: 1,
             beta: Schedule::constant(1.0),
@@ -268,20 +249,7 @@ impl Vae {
     /// # Panics
     /// If the latents have another number of dimensions.
     pub fn decode<'t, T: Scalar>(&self, p: &Bound<'t, T>, z: Var<'t, T>) -> Observation<'t, T> {
-        let output = self.decoder.forward(p, z);
-        let log_variance = match self.architecture.likelihood {
-            Likelihood::Bernoulli => {
-                return Observation::Bernoulli(Bernoulli { logits: output });
-            }
-            Likelihood::Gaussian { deviation } => output.tape().scalar(T::of(2.0 * deviation.ln())),
-            Likelihood::GaussianLearned => {
-                p[self.log_variance.expect("added with this likelihood")]
-            }
-        };
-        Observation::Gaussian(DiagonalGaussian {
-            mean: output,
-            log_variance,
-        })
+        self.decoder.forward(p, z)
     }
 
     /// p(z) = N(0, I).

@@ -1,6 +1,7 @@
 //! docs/autoencoders.md#denoising: the best linear denoiser in closed form, for Gaussian, masking and salt-and-pepper noise.
 
 mod limits;
+mod stacked;
 
 use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;

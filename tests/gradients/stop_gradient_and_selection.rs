@@ -91,6 +91,29 @@ fn nearest_by_hand(z: &Array2<f64>, codes: &Array2<f64>) -> Vec<usize> {
         .collect()
 }
 
+/// Far from 0 the squares of vectors and codes cancel in their differences, and of many codes several are all but equally
+/// near: the choice is that of the differences all the same.
+#[test]
+fn of_the_nearest_far_from_zero() {
+    let mut rng = rng(150);
+    for offset in [0.0, 1e3, -1e7, 1e12] {
+        for scale in [1.0, 1e-6, 1e-160] {
+            let z = matrix(&mut rng, [40, 3]) * scale + offset;
+            let mut codes = matrix(&mut rng, [64, 3]) * scale + offset;
+            // Some codes twice, and some on vectors.
+            codes.row_mut(9).assign(&z.row(3));
+            codes.row_mut(60).assign(&z.row(3));
+            let expected = nearest_by_hand(&z, &codes);
+            let found = nearest(z.view(), codes.view()).unwrap();
+            // Where squares underflow, the loop by hand sees several codes at no distance at all.
+            match offset == 0.0 && scale < 1e-100 {
+                true => assert_eq!(found[3], 9),
+                false => assert_eq!(found, expected, "offset {offset}, scale {scale}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn of_the_nearest() {
     let mut rng = rng(143);

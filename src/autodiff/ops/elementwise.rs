@@ -140,23 +140,28 @@ impl<T: Scalar> Tape<T> {
             return x.clone();
         }
         let mut copy = self.buffer(shape);
-        copy.assign(&x.broadcast(shape).expect("shapes that broadcast"));
+        match columns(x) {
+            Some(columns) if x.shape() == shape => {
+                lanes::transpose(columns, shape[0], entries_mut(&mut copy));
+            }
+            _ => copy.assign(&x.broadcast(shape).expect("shapes that broadcast")),
+        }
         copy.into_shared()
     }
 
     /// sum + term, in sum's own buffer when nobody else holds it. Shapes are equal.
     pub(crate) fn add_into(&self, mut sum: Value<T>, term: Value<T>) -> Value<T> {
-        if sum.is_unique() {
-            match term.as_slice() {
-                Some(term) if sum.is_standard_layout() => {
-                    let sum = sum.as_slice_mut().expect("unique and in standard layout");
-                    lanes::update(sum, term, |sum, term| sum + term);
-                }
-                _ => sum += &term,
-            }
-            return sum;
+        if !sum.is_unique() || !sum.is_standard_layout() {
+            // In row-major order, whichever way the first contribution lies: a sum is read more often than made.
+            let total = self.zip_values("add", &sum, &term, |a, b| a + b);
+            self.recycle(sum);
+            return total;
         }
-        self.zip_values("add", &sum, &term, |a, b| a + b)
+        let term = self.in_order(&term, sum.shape());
+        let total = sum.as_slice_mut().expect("unique and in standard layout");
+        lanes::update(total, entries(&term), |sum, term| sum + term);
+        self.recycle(term);
+        sum
     }
 }
 
@@ -181,6 +186,12 @@ fn row<'a, T: Scalar>(row: &'a ArrayView1<'_, T>) -> Operand<'a, T> {
         Some(entries) => Operand::Entries(entries),
         None => Operand::Number(row[0]),
     }
+}
+
+/// The columns of a transposed matrix, one after the other.
+pub(crate) fn columns<T: Scalar>(x: &Value<T>) -> Option<&[T]> {
+    let rows = x.ndim() == 2 && x.t().is_standard_layout();
+    rows.then(|| x.as_slice_memory_order())?
 }
 
 fn entries<T>(x: &Value<T>) -> &[T] {

@@ -18,6 +18,7 @@ mod window;
 
 pub(crate) use activation::{relu, sigmoid, softplus};
 pub use cholesky::NotPositiveDefinite;
+pub(crate) use elementwise::columns;
 pub use select::{Mask, top_k_mask};
 pub use shape::broadcast_shape;
 

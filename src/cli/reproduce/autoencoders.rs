@@ -1,11 +1,13 @@
 //! The autoencoders on MNIST: errors, Jacobians, probes, and closed forms.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
+use clap::Args;
+use clap::builder::PossibleValuesParser;
 use ndarray::{Array2, Axis};
 
-use super::Reproduce;
 use crate::autodiff::array;
 use crate::autoencoders::{Centring, Corruption, LinearDenoiser, Pca};
 use crate::cli::models::autoencoders::{AutoencoderCommand, figures::Measured, views};
@@ -13,11 +15,39 @@ use crate::cli::models::{
     ContractiveCommand, DataCommand, DenoisingCommand, FILE, ImageData, KSparseCommand, LoadedData,
     ModelFile, PlainCommand, Saved, SparseCommand,
 };
+use crate::cli::options::{Data, positive};
 use crate::cli::progress::say;
 use crate::cli::registry::MODELS;
 use crate::cli::run_on;
+use crate::cli::train::is_unfinished;
 use crate::distributions::Moments;
 use crate::vae::symmetric_eigen;
+
+/// The autoencoders of chapter 6 on MNIST: errors, Jacobians, probes, and closed forms
+///
+/// Each row is a model in a folder of its own; one that was interrupted is resumed.
+#[derive(Args, Debug)]
+pub struct AutoencoderTable {
+    #[command(flatten)]
+    data: Data,
+
+    /// The folder with one folder for each model
+    #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
+    out: PathBuf,
+
+    /// Only these rows, with commas
+    #[arg(long, value_name = "ROWS", value_delimiter = ',', value_parser = PossibleValuesParser::new(names()))]
+    only: Vec<String>,
+
+    /// Passes over the images, for a quick look [default: those of the notes]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
+    epochs: Option<usize>,
+}
+
+/// The names of the rows.
+pub fn names() -> Vec<&'static str> {
+    ROWS.iter().map(|row| row.name).collect()
+}
 
 /// A row of the table.
 struct Row {
@@ -102,65 +132,75 @@ struct Context {
     data: LoadedData<ImageData>,
 }
 
-/// Trains what is not there yet, and prints all rows.
-pub fn run(command: &Reproduce) -> Result<()> {
-    for name in &command.only {
-        ensure!(
-            ROWS.iter().any(|row| row.name == name),
-            "expected names of rows ({}), found `{name}`",
-            ROWS.iter()
-                .map(|row| row.name)
-                .collect::<Vec<_>>()
-                .join(", ")
-        );
-    }
-    let mut context: Option<Context> = None;
-    for row in ROWS {
-        if !command.only.is_empty() && !command.only.iter().any(|name| name == row.name) {
-            continue;
+impl AutoencoderTable {
+    /// Trains what is not there yet, and prints all rows.
+    ///
+    /// # Errors
+    /// If the data cannot be read, or a training fails.
+    pub fn run(&self) -> Result<ExitCode> {
+        let mut context: Option<Context> = None;
+        for row in ROWS {
+            if !self.only.is_empty() && !self.only.iter().any(|name| name == row.name) {
+                continue;
+            }
+            let folder = self.out.join(row.name);
+            if is_unfinished(&folder) || !folder.join(FILE).exists() {
+                let exit = self.train(row, &folder)?;
+                if exit != ExitCode::SUCCESS {
+                    return Ok(exit);
+                }
+            }
+            let file = ModelFile::open(&folder)?;
+            if context.is_none() {
+                let data = self.data_of(&file)?;
+                context = Some(Context { data });
+            }
+            say(&format!(
+                "\n{}: elbo train {}",
+                row.name,
+                self.arguments(row)
+            ))?;
+            (row.print)(&file, context.as_ref().expect("read above"))?;
+            say(&format!("  reference  {}", row.reference))?;
         }
-        let folder = command.out.join(row.name);
-        if !folder.join(FILE).exists() {
-            train(row, command.data.path(), &folder)?;
-        }
-        let file = ModelFile::open(&folder)?;
-        if context.is_none() {
-            let data = data_of(&file, command)?;
-            context = Some(Context { data });
-        }
-        say(&format!("\n{}: elbo train {}", row.name, arguments(row)))?;
-        (row.print)(&file, context.as_ref().expect("read above"))?;
-        say(&format!("  reference  {}", row.reference))?;
+        Ok(ExitCode::SUCCESS)
     }
-    Ok(())
-}
 
-fn arguments(row: &Row) -> String {
-    row.arguments.replace("TIED", TIED)
-}
-
-fn train(row: &Row, data: Option<&Path>, folder: &Path) -> Result<()> {
-    let line = arguments(row);
-    let mut words: Vec<PathBuf> = ["elbo", "train"].map(PathBuf::from).to_vec();
-    words.extend(line.split_whitespace().map(PathBuf::from));
-    words.extend([PathBuf::from("--out"), folder.to_owned()]);
-    if let Some(path) = data {
-        words.extend([PathBuf::from("--data"), path.to_owned()]);
+    fn arguments(&self, row: &Row) -> String {
+        let arguments = row.arguments.replace("TIED", TIED);
+        match self.epochs {
+            Some(epochs) => format!("{arguments} --epochs {epochs}"),
+            None => arguments,
+        }
     }
-    run_on(MODELS, words.into_iter().map(Into::into))?;
-    Ok(())
-}
 
-/// The data of the table: those that the first model was trained on.
-fn data_of(file: &ModelFile, command: &Reproduce) -> Result<LoadedData<ImageData>> {
-    let options = match file.header()?.model.as_str() {
-        "denoising" => file.model::<DenoisingCommand>()?.configuration.data,
-        "contractive" => file.model::<ContractiveCommand>()?.configuration.data,
-        "sparse" => file.model::<SparseCommand>()?.configuration.data,
-        "k-sparse" => file.model::<KSparseCommand>()?.configuration.data,
-        _ => file.model::<PlainCommand>()?.configuration.data,
-    };
-    options.with(&command.data, None).load()
+    /// `elbo train` with the arguments of a row, or on with what is there of it.
+    fn train(&self, row: &Row, folder: &Path) -> Result<ExitCode> {
+        let mut words: Vec<PathBuf> = ["elbo", "train"].map(PathBuf::from).to_vec();
+        words.extend([PathBuf::from("--out"), folder.to_owned()]);
+        if is_unfinished(folder) {
+            words.push(PathBuf::from("--resume"));
+        } else {
+            let arguments = self.arguments(row);
+            words.splice(2..2, arguments.split_whitespace().map(PathBuf::from));
+            if let Some(path) = self.data.path() {
+                words.extend([PathBuf::from("--data"), path.to_owned()]);
+            }
+        }
+        run_on(MODELS, words.into_iter().map(Into::into))
+    }
+
+    /// The data of the table: those that the first model was trained on.
+    fn data_of(&self, file: &ModelFile) -> Result<LoadedData<ImageData>> {
+        let options = match file.header()?.model.as_str() {
+            "denoising" => file.model::<DenoisingCommand>()?.configuration.data,
+            "contractive" => file.model::<ContractiveCommand>()?.configuration.data,
+            "sparse" => file.model::<SparseCommand>()?.configuration.data,
+            "k-sparse" => file.model::<KSparseCommand>()?.configuration.data,
+            _ => file.model::<PlainCommand>()?.configuration.data,
+        };
+        options.with(&self.data, None).load()
+    }
 }
 
 fn say_measured(measured: &Measured) -> Result<()> {

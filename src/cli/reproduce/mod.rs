@@ -1,50 +1,53 @@
 //! `elbo reproduce`: the tables of the notes, trained and printed.
 
 mod autoencoders;
+mod stacked;
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand};
 
-use super::options::Data;
+use autoencoders::AutoencoderTable;
+use stacked::StackedTable;
 
-/// Train the models of a table of the notes and print it, with the reference beside it
+/// Train the models of a table of the notes and print it, with the published figures beside it
 ///
-/// A model whose folder is there already is not trained again: a table that was interrupted goes on where it was.
+/// What is trained already is not trained again: a table that was interrupted goes on where it was.
 #[derive(Args, Debug)]
+#[command(after_help = rows())]
 pub struct Reproduce {
-    /// Which table
-    #[arg(value_enum)]
+    #[command(subcommand)]
     table: Table,
+}
 
-    #[command(flatten)]
-    data: Data,
-
-    /// The folder with one folder for each model
-    #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
-    out: PathBuf,
-
-    /// Only the rows of these names, with commas
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    only: Vec<String>,
+/// The rows that `--only` takes.
+fn rows() -> String {
+    let list = |names: Vec<&str>| names.join(", ");
+    format!(
+        "Rows, for `--only`:\n  autoencoders: {}\n  stacked: {}",
+        list(autoencoders::names()),
+        list(stacked::names())
+    )
 }
 
 /// The tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Subcommand, Debug)]
+#[command(subcommand_value_name = "TABLE", subcommand_help_heading = "Tables")]
 enum Table {
-    /// The autoencoders of chapter 6
-    Autoencoders,
+    Autoencoders(AutoencoderTable),
+    Stacked(StackedTable),
 }
 
 impl Reproduce {
     /// Prints the table.
     ///
     /// # Errors
-    /// If the data cannot be read, a row is not known, or a training fails.
-    pub fn run(&self) -> Result<()> {
-        match self.table {
-            Table::Autoencoders => autoencoders::run(self),
+    /// If the data cannot be read, or a training fails.
+    pub fn run(&self) -> Result<ExitCode> {
+        match &self.table {
+            Table::Autoencoders(table) => table.run(),
+            Table::Stacked(table) => table.run(),
         }
     }
 }

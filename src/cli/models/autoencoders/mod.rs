@@ -6,6 +6,7 @@ mod options;
 mod pictures;
 pub mod probe;
 mod reconstruct;
+pub mod rows;
 pub mod views;
 
 use anyhow::{Result, ensure};

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use ndarray::{Array2, ArrayView2};
 
-use super::probe::{self, Labelled};
+use super::probe;
+use super::rows::labels;
 use super::{AutoencoderCommand, ImageData, LoadedData, Saved, views};
 use crate::autoencoders::{Coding, UnitStatistics};
 use crate::cli::picture::Tiles;
@@ -186,30 +187,18 @@ pub fn probe_errors<M: AutoencoderCommand>(
     test: &Pixels,
 ) -> Result<Option<ProbeErrors>> {
     let seed = saved.configuration.settings.seed;
-    let labels = |pixels: &Pixels| {
-        let labels = pixels.images.labels()?;
-        Some(
-            labels
-                .iter()
-                .map(|&label| usize::from(label))
-                .collect::<Vec<_>>(),
-        )
-    };
     let (Some(train_labels), Some(test_labels)) = (labels(train), labels(test)) else {
         return Ok(None);
     };
-    let pixels = [
-        (views::all_images(train, seed), train_labels),
-        (views::all_images(test, seed), test_labels),
-    ];
-    let codes = pixels.each_ref().map(|(x, labels)| Labelled {
-        codes: views::codes(&saved.model, &saved.parameters, x.view()),
-        labels: labels.clone(),
-    });
-    let pixels = pixels.map(|(codes, labels)| Labelled { codes, labels });
+    let pixels = [train, test].map(|pixels| views::all_images(pixels, seed));
+    let codes =
+        (pixels.each_ref()).map(|x| views::codes(&saved.model, &saved.parameters, x.view()));
+    let error = |[train, test]: [Array2<f32>; 2]| {
+        probe::error((&train, &train_labels), (&test, &test_labels), seed)
+    };
     Ok(Some(ProbeErrors {
-        codes: probe::error(&codes[0], &codes[1], seed)?,
-        pixels: probe::error(&pixels[0], &pixels[1], seed)?,
+        codes: error(codes)?,
+        pixels: error(pixels)?,
     }))
 }
 

@@ -22,6 +22,9 @@ const PASSES: u64 = 10;
 /// Draws of an image and its z, for the parts of the KL.
 const DRAWS: usize = 5000;
 
+/// Samples of z for each image in the estimate of log p(x), if nothing else is asked for.
+const SAMPLES: usize = 500;
+
 /// Samples of z for each image, to compare two q.
 const COMPARED: usize = 100;
 
@@ -62,14 +65,20 @@ impl Evaluate {
             bounds,
             &format!("(mean of {COMPARED} samples of z)"),
         )?;
-        let how = format!("(importance-weighted, K = {})", self.samples);
+        let how = format!(
+            "(importance-weighted, K = {})",
+            self.samples.unwrap_or(SAMPLES)
+        );
         report("log p(x)", evidence, &how)?;
         report("gap", &(evidence - bounds), "(log p(x) - ELBO)")?;
-        match self.refine {
+        match self.refine.unwrap_or(0) {
             0 => Ok(()),
             _ => {
                 let refined = self.refined(model, images);
-                let how = format!("(gained by {} steps of search for each image)", self.refine);
+                let how = format!(
+                    "(gained by {} steps of search for each image)",
+                    self.refine.unwrap_or(0)
+                );
                 report("amortisation gap", &(refined - bounds), &how)
             }
         }
@@ -191,7 +200,7 @@ impl Evaluate {
         let progress = Progress::new(self.compared(images) as u64);
         progress.message(|| "log p(x)".to_owned());
         let estimate = Evidence {
-            samples: self.samples,
+            samples: self.samples.unwrap_or(SAMPLES),
         };
         let (vae, parameters) = (&model.model, &model.parameters);
         let (mut bounds, mut evidence) = (Vec::new(), Vec::new());
@@ -211,7 +220,7 @@ impl Evaluate {
     /// The bound of each image at the q that a search finds for it by itself.
     fn refined(&self, model: &SavedVae, images: &Pixels) -> Array1<f64> {
         let refinement = Refinement {
-            steps: self.refine,
+            steps: self.refine.unwrap_or(0),
             rate: 0.02,
             samples: 1,
         };
