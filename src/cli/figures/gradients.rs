@@ -36,7 +36,7 @@ fn randomness() -> Figure {
         node(Kind::Computed, 90.0, 290.0, "φ", "parameters"),
         node(Kind::Computed, 300.0, 290.0, "z", "g(φ, ε)"),
         node(Kind::Objective, 510.0, 290.0, "f(z)", "what is averaged"),
-        node(Kind::Random, 300.0, 400.0, "ε", "knows nothing of φ"),
+        node(Kind::Random, 300.0, 400.0, "ε", "independent of φ"),
     ];
     let arrow = |flow, from, to| Arrow { flow, from, to };
     let arrows = [

@@ -4,7 +4,7 @@ use super::chart::colors;
 use super::svg::{BOLD, Entry, FAINT, INK, MIDDLE, PLAIN, Point, Svg};
 
 /// The size of a node.
-const WIDTH: f64 = 132.0;
+const WIDTH: f64 = 152.0;
 const HEIGHT: f64 = 58.0;
 
 /// How far an arrow that goes back runs beside the one that goes forward.
