@@ -152,7 +152,7 @@ impl Coding for KSparse {
         keep_largest(self.autoencoder.encode(p, x), self.kept)
     }
 
-    fn kept<'t, T: Scalar>(&self, p: &Bound<'t, T>, x: Var<'t, T>) -> Option<Mask> {
+    fn kept_units<'t, T: Scalar>(&self, p: &Bound<'t, T>, x: Var<'t, T>) -> Option<Mask> {
         Some(support(&self.autoencoder.encode(p, x).value(), self.kept))
     }
 }

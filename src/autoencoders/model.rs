@@ -279,7 +279,7 @@ pub trait Coding {
 
     /// Which units of the codes of data of shape (N, D) are let through, of shape (N, code): the derivatives of the others are
     /// 0. None if all are.
-    fn kept<'t, T: Scalar>(&self, _: &Bound<'t, T>, _: Var<'t, T>) -> Option<Mask> {
+    fn kept_units<'t, T: Scalar>(&self, _: &Bound<'t, T>, _: Var<'t, T>) -> Option<Mask> {
         None
     }
 

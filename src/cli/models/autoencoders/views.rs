@@ -112,7 +112,7 @@ pub fn squared_jacobian<M: Coding>(
     for x in x.axis_chunks_iter(Axis(0), batch) {
         let p = parameters.bind_constant(&tape);
         let x = tape.constant(x);
-        let squares = match model.kept(&p, x) {
+        let squares = match model.kept_units(&p, x) {
             Some(mask) => kept_jacobian(model, &p, x, &mask).square().sum(),
             None => networks.squared_jacobian(&p, x, norm, &mut rng).0.sum(),
         };
@@ -160,7 +160,7 @@ pub fn singular_values<M: Coding>(
         let tape = Tape::new();
         let p = parameters.bind_constant(&tape);
         let row = tape.constant(row);
-        let jacobian = match model.kept(&p, row) {
+        let jacobian = match model.kept_units(&p, row) {
             Some(mask) => kept_jacobian(model, &p, row, &mask),
             None => model.autoencoder().jacobian(&p, row),
         };
