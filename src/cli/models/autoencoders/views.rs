@@ -100,7 +100,7 @@ pub fn squared_jacobian<M: Coding>(
         let tape = Tape::new();
         let p = parameters.bind_constant(&tape);
         model
-            .kept(&p, tape.constant(x))
+            .kept_units(&p, tape.constant(x))
             .map(|mask| most_kept(&mask))
     };
     let batch = match (kept(x.slice(s![..1, ..])), norm) {
