@@ -20,7 +20,7 @@ impl Evaluate {
         let measured = Measured::of(saved, &data, self.seed)?;
         let loss = saved.model.autoencoder().structure().loss;
         say(&format!(
-            "{}, {} test images: {} ({loss}), and squared error per pixel, of reconstructions from",
+            "{}, {} test images: {}, and squared error per pixel, of reconstructions from",
             data.name,
             data.test.images.len(),
             unit(loss)
