@@ -135,3 +135,20 @@ impl<T: Scalar> Model<T> for Contractive {
         Objective::new(loss, vec![("error", error), ("jacobian", penalty)])
     }
 }
+
+impl Autoencoder {
+    /// Jᵀv of the encoder at every datum of x, of shape (batch, D), for r vectors each: v of shape (batch or 1, r, code) becomes
+    /// (batch, r, D).
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn pull_back<'t, T: Scalar>(
+        &self,
+        p: &Bound<'t, T>,
+        x: Var<'t, T>,
+        v: Var<'t, T>,
+    ) -> Var<'t, T> {
+        let outputs = self.encoder_outputs(p, x);
+        self.pull_back_code(p, &outputs, v)
+    }
+}

@@ -151,6 +151,10 @@ impl Coding for KSparse {
     fn code<'t, T: Scalar>(&self, p: &Bound<'t, T>, x: Var<'t, T>) -> Var<'t, T> {
         keep_largest(self.autoencoder.encode(p, x), self.kept)
     }
+
+    fn kept_units<'t, T: Scalar>(&self, p: &Bound<'t, T>, x: Var<'t, T>) -> Option<Mask> {
+        Some(support(&self.autoencoder.encode(p, x).value(), self.kept))
+    }
 }
 
 impl<T: Scalar> Model<T> for KSparse {

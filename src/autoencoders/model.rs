@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, ArrayView2};
 use rand::Rng;
 
 use crate::Scalar;
-use crate::autodiff::{Tape, Var, array};
+use crate::autodiff::{Mask, Tape, Var, array};
 use crate::distributions::Bernoulli;
 use crate::nn::{
     Activation, Batch, Bound, Initialisation, Model, Objective, ParameterId, Parameters, Step,
@@ -275,6 +275,12 @@ pub trait Coding {
     /// The code of data of shape (…, D), as it is used after training.
     fn code<'t, T: Scalar>(&self, p: &Bound<'t, T>, x: Var<'t, T>) -> Var<'t, T> {
         self.autoencoder().encode(p, x)
+    }
+
+    /// Which units of the codes of data of shape (N, D) are let through, of shape (N, code): the derivatives of the others are
+    /// 0. None if all are.
+    fn kept_units<'t, T: Scalar>(&self, _: &Bound<'t, T>, _: Var<'t, T>) -> Option<Mask> {
+        None
     }
 
     /// The code of data of shape (N, D), off the tape.

@@ -12,6 +12,8 @@ pub struct UnitStatistics {
     pub means: Array1<f32>,
     /// The smallest and the largest activation of each unit.
     pub ranges: Vec<(f32, f32)>,
+    /// The share of data for which each unit is not 0.
+    pub used: Array1<f64>,
     /// The mean share of entries of a code that are not 0.
     pub nonzero: f64,
     /// The mean share of entries of a code that are below 0.05 or above 0.95: of sigmoid units, the saturated ones.
@@ -40,15 +42,28 @@ impl UnitStatistics {
         Self {
             means,
             ranges: codes.columns().into_iter().map(range).collect(),
+            used: codes.map_axis(Axis(0), |unit| {
+                unit.iter().filter(|&&h| h != 0.0).count() as f64 / unit.len() as f64
+            }),
             nonzero: share(|h| h != 0.0),
             saturated: share(|h| !(0.05..=0.95).contains(&h)),
         }
     }
 
-    /// How many units have the same activation, to a thousandth, for all data: for a k-sparse code, those that are never kept.
+    /// Does a unit have the same activation, to a thousandth, for all data? Of a k-sparse code, such a unit is never kept.
+    ///
+    /// # Panics
+    /// If there is no such unit.
+    pub fn is_dead(&self, unit: usize) -> bool {
+        let (low, high) = self.ranges[unit];
+        high - low < ALIVE
+    }
+
+    /// How many units are dead.
     pub fn dead(&self) -> usize {
-        let ranges = self.ranges.iter();
-        ranges.filter(|(low, high)| high - low < ALIVE).count()
+        (0..self.ranges.len())
+            .filter(|&unit| self.is_dead(unit))
+            .count()
     }
 
     /// The mean activation below which a fraction of the units lies.

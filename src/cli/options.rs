@@ -27,7 +27,7 @@ pub struct Data {
 
     /// The fraction of the images to hold out as the test set if the data have none; the same images in every run
     /// [default: 0.1]
-    #[arg(long, value_name = "FRACTION", requires = "path", value_parser = fraction, allow_negative_numbers = true)]
+    #[arg(long, value_name = "FRACTION", requires = "path", value_parser = proper_fraction, allow_negative_numbers = true)]
     test_fraction: Option<f64>,
 }
 
@@ -80,11 +80,21 @@ impl Data {
 }
 
 /// A number greater than 0 and less than 1.
-fn fraction(text: &str) -> Result<f64> {
+fn proper_fraction(text: &str) -> Result<f64> {
     let number: f64 = text.parse().unwrap_or(f64::NAN);
     ensure!(
         number > 0.0 && number < 1.0,
         "expected a number greater than 0 and less than 1"
+    );
+    Ok(number)
+}
+
+/// A number from 0 to 1.
+pub fn fraction(text: &str) -> Result<f64> {
+    let number: f64 = text.parse().unwrap_or(f64::NAN);
+    ensure!(
+        (0.0..=1.0).contains(&number),
+        "expected a number from 0 to 1"
     );
     Ok(number)
 }

@@ -289,3 +289,45 @@ fn dead_units_are_counted() {
     assert!((statistics.nonzero - 5.0 / 12.0).abs() < 1e-12);
     assert_eq!(statistics.ranges[3], (-0.5, 0.5));
 }
+
+#[test]
+fn the_jacobian_has_the_rows_of_the_units_that_are_kept() {
+    let mut rng = rng(77);
+    let structure = Structure {
+        hidden: vec![4],
+        code: 5,
+        code_activation: Activation::Identity,
+        ..small()
+    };
+    let (networks, parameters, _) = networks(structure, &mut rng);
+    let model = KSparse::new(networks, Schedule::constant(2.0));
+    let x = matrix(&mut rng, [3, 3]);
+    let tape = Tape::new();
+    let p = parameters.bind_constant(&tape);
+    let input = tape.variable(x);
+    let code = model.code(&p, input);
+    let mask = model.kept_units(&p, input).expect("k units are kept");
+    let rows = ndarray::Array3::from_shape_fn((1, 5, 5), |(_, i, j)| f64::from(i == j));
+    let jacobian = (model.autoencoder())
+        .pull_back(&p, input, tape.constant(rows))
+        .value();
+    for unit in 0..5 {
+        let weight = ndarray::Array2::from_shape_fn((3, 5), |(_, j)| f64::from(j == unit));
+        let along = (code * tape.constant(weight)).sum();
+        let gradient = tape.gradients(along);
+        let found = gradient.wrt(input);
+        for datum in 0..3 {
+            let kept = mask[[datum, unit]];
+            assert_eq!(kept, code.value()[[datum, unit]] != 0.0);
+            for i in 0..3 {
+                let expected = if kept {
+                    jacobian[[datum, unit, i]]
+                } else {
+                    0.0
+                };
+                let found = found[[datum, i]];
+                assert!((found - expected).abs() < 1e-14, "{found} {expected}");
+            }
+        }
+    }
+}

@@ -115,7 +115,7 @@ impl ModelCommand for Toy {
         format!("{:8.3}", metrics.loss)
     }
 
-    fn columns(metrics: &Metrics) -> Vec<Column> {
+    fn columns(&self, metrics: &Metrics) -> Vec<Column> {
         vec![Column {
             name: "error",
             title: "squared error",
@@ -124,7 +124,7 @@ impl ModelCommand for Toy {
         }]
     }
 
-    fn curve(epochs: &[EpochMetrics]) -> (&'static str, Figure) {
+    fn curve(&self, epochs: &[EpochMetrics]) -> (&'static str, Figure) {
         let content = Content::Svg(format!("<svg>{} epochs</svg>", epochs.len()));
         let (title, caption) = ("Training".to_owned(), String::new());
         (

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::Training;
-use super::autoencoders::{AutoencoderCommand, NetworkOptions};
+use super::autoencoders::{AutoencoderCommand, NetworkOptions, Term};
 use crate::autoencoders::Autoencoder;
 
 /// The options of an autoencoder.
@@ -29,7 +29,7 @@ impl AutoencoderCommand for PlainCommand {
         ("decoder", "untied"),
         ("loss", "squared-error"),
     ];
-    const TERMS: &'static [(&'static str, &'static str)] = &[("error", "reconstruction error")];
+    const TERMS: &'static [Term] = &[Term::error("reconstruction error")];
     const LEGEND: &'static str = "The error of the reconstructions, summed over pixels.";
 
     type Model = Autoencoder;

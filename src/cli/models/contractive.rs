@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::autoencoders::{AutoencoderCommand, NetworkOptions};
+use super::autoencoders::{AutoencoderCommand, NetworkOptions, Term};
 use super::{ImageShape, Training};
 use crate::autoencoders::{Autoencoder, Contractive, JacobianNorm};
 use crate::cli::options::{WEIGHTS, weight, whole};
@@ -38,8 +38,14 @@ impl AutoencoderCommand for ContractiveCommand {
         squared norm of the encoder's Jacobian. Several layers: `--hidden 400 --code 64`.";
     const SECTIONS: &'static [&'static str] = &["contractive", "denoising-to-contractive"];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("epochs", "20")];
-    const TERMS: &'static [(&'static str, &'static str)] =
-        &[("error", "reconstruction error"), ("jacobian", "‖J‖²")];
+    const TERMS: &'static [Term] = &[
+        Term::error("reconstruction error"),
+        Term {
+            name: "jacobian",
+            title: "squared norm of the Jacobian",
+            unit: Some("‖J‖², mean over images"),
+        },
+    ];
     const LEGEND: &'static str =
         "The error of the reconstructions, summed over pixels, and ‖J‖² of the encoder.";
 

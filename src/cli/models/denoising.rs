@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::autoencoders::{AutoencoderCommand, CorruptionOptions, NetworkOptions};
+use super::autoencoders::{AutoencoderCommand, CorruptionOptions, NetworkOptions, Term};
 use super::{ImageShape, Training};
 use crate::autoencoders::{Autoencoder, Corruption, Denoising};
 use crate::train::Settings;
@@ -32,8 +32,7 @@ impl AutoencoderCommand for DenoisingCommand {
         "denoising-to-contractive",
     ];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("epochs", "20")];
-    const TERMS: &'static [(&'static str, &'static str)] =
-        &[("error", "error from corrupted images")];
+    const TERMS: &'static [Term] = &[Term::error("error from corrupted images")];
     const LEGEND: &'static str =
         "The error of the reconstructions from corrupted images, summed over pixels.";
 

@@ -4,16 +4,18 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use super::{DataCommand, LoadedData, ModelCommand, Saved, TestData, file_of};
+use crate::autodiff::{Tape, array};
 use crate::cli::options::{Data, ensure_png};
 use crate::cli::output::{ensure_distinct, ensure_not_data, write_atomically};
 use crate::cli::picture::Tiles;
 use crate::cli::progress::{say, warn};
 use crate::cli::requests::Reconstruct;
 use crate::data::{Binarisation, Images, Pixels, Source};
+use crate::distributions::noise::stream;
 
 /// No image has more pixels, and no layer is wider.
 pub const MAX_WIDTH: usize = 1 << 16;
@@ -89,6 +91,24 @@ impl ImageShape {
     }
 }
 
+impl<M: ModelCommand<Data = ImageData>> Saved<M> {
+    /// Images of the size that the model was trained on, to be laid out.
+    ///
+    /// # Errors
+    /// If there are too many for a picture.
+    pub fn tiles<'a>(&self, images: ArrayView2<'a, f32>) -> Result<Tiles<'a>> {
+        let shape = self.configuration.shape;
+        Tiles::new(images, shape.height, shape.width)
+    }
+}
+
+/// Images as a model sees them in training.
+pub fn seen(pixels: &Pixels, indices: &[usize], seed: u64) -> Array2<f32> {
+    let tape = Tape::new();
+    let mut rng = stream(seed, "view", 0);
+    array(pixels.batch(&tape, indices, &mut rng).data.value())
+}
+
 impl Reconstruct {
     /// Writes the picture of a model of images: from those of the test set whose indices are given, and a seed, `views` makes the
     /// upper rows and the lower ones.
@@ -109,9 +129,8 @@ impl Reconstruct {
         }
         let shown: Vec<usize> = (0..there.min(self.count)).collect();
         let (above, below) = views(&images, &shown, configuration.settings.seed);
-        let ImageShape { height, width } = configuration.shape;
-        let above = self.layout.scale(Tiles::new(above.view(), height, width)?);
-        let below = self.layout.scale(Tiles::new(below.view(), height, width)?);
+        let above = self.layout.scale(saved.tiles(above.view())?);
+        let below = self.layout.scale(saved.tiles(below.view())?);
         let png = above.above(&below, self.layout.columns)?.png()?;
         write_atomically(&self.out, |file| Ok(file.write_all(&png)?))?;
         say(&format!(

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::autoencoders::{AutoencoderCommand, NetworkOptions};
+use super::autoencoders::{AutoencoderCommand, NetworkOptions, Term};
 use super::{ImageShape, Training};
 use crate::autoencoders::{Autoencoder, KSparse};
 use crate::cli::options::positive;
@@ -54,7 +54,7 @@ impl AutoencoderCommand for KSparseCommand {
         ("code_activation", "identity"),
         ("loss", "squared-error"),
     ];
-    const TERMS: &'static [(&'static str, &'static str)] = &[("error", "reconstruction error")];
+    const TERMS: &'static [Term] = &[Term::error("reconstruction error")];
     const LEGEND: &'static str = "The error of the reconstructions, summed over pixels.";
 
     type Model = KSparse;

@@ -26,7 +26,7 @@ use crate::train::{EpochMetrics, Metrics, Settings};
 pub use autoencoder::PlainCommand;
 pub use contractive::ContractiveCommand;
 pub use denoising::DenoisingCommand;
-pub use images::{ImageData, ImageShape};
+pub use images::{ImageData, ImageShape, seen};
 pub use k_sparse::KSparseCommand;
 pub use saved::{Configuration, FILE, FORMAT, Header, ModelFile, Saved, file_of, header};
 pub use sparse::SparseCommand;
@@ -83,10 +83,10 @@ pub trait ModelCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned
     fn line(metrics: &Metrics) -> String;
 
     /// The columns of the table.
-    fn columns(metrics: &Metrics) -> Vec<Column>;
+    fn columns(&self, metrics: &Metrics) -> Vec<Column>;
 
     /// The curve over the epochs, with the name of its file.
-    fn curve(epochs: &[EpochMetrics]) -> (&'static str, Figure);
+    fn curve(&self, epochs: &[EpochMetrics]) -> (&'static str, Figure);
 
     /// Pictures of the trained model, with their files' names.
     ///

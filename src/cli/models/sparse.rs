@@ -5,7 +5,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::autoencoders::{
-    AutoencoderCommand, NetworkOptions, PROPORTIONS, ensure_sigmoid, proportion,
+    AutoencoderCommand, NetworkOptions, PROPORTIONS, Term, ensure_sigmoid, proportion,
 };
 use super::{ImageShape, Training};
 use crate::autoencoders::{Autoencoder, Sparse};
@@ -35,9 +35,13 @@ impl AutoencoderCommand for SparseCommand {
         divergence of the rates of a batch from 0.1.";
     const SECTIONS: &'static [&'static str] = &["sparse"];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("epochs", "20")];
-    const TERMS: &'static [(&'static str, &'static str)] = &[
-        ("error", "reconstruction error"),
-        ("sparsity", "divergence of the rates"),
+    const TERMS: &'static [Term] = &[
+        Term::error("reconstruction error"),
+        Term {
+            name: "sparsity",
+            title: "divergence of the rates",
+            unit: Some("nats, summed over units"),
+        },
     ];
     const LEGEND: &'static str = "The error of the reconstructions, summed over pixels, and the divergence of the rates, summed over units.";
 

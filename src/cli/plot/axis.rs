@@ -108,6 +108,8 @@ pub struct Axis {
     pub(super) logarithmic: bool,
     pub(super) range: Option<Range>,
     ticks: Option<(Vec<f64>, f64)>,
+    /// Numbers at round values are at least so far apart.
+    smallest_step: f64,
 }
 
 impl Axis {
@@ -118,6 +120,15 @@ impl Axis {
             logarithmic: false,
             range: None,
             ticks: None,
+            smallest_step: 0.0,
+        }
+    }
+
+    /// An axis with equal steps and whole numbers: of epochs, say.
+    pub fn whole(title: impl Into<String>) -> Self {
+        Self {
+            smallest_step: 1.0,
+            ..Self::linear(title)
         }
     }
 
@@ -181,7 +192,7 @@ impl Axis {
         if let Some(ticks) = &self.ticks {
             at(ticks.clone())
         } else if !self.logarithmic {
-            at(ticks(shown, wanted, 0.0))
+            at(ticks(shown, wanted, self.smallest_step))
         } else if shown.span() < 1.5 {
             // At 1, 2 and 5 times the powers of ten.
             let powers =

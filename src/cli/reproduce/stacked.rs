@@ -33,12 +33,12 @@ use crate::train::{self, Event, Metrics, Outcome, Run, Settings, Task, evaluate,
 /// quarter masked (denoising).
 ///
 /// As in the paper, the last sixth of the training images, 10,000 of MNIST, is held out for validation. Unlike in the paper,
-/// the sizes, rates and epochs are not searched on it for each row: all rows share those below. The paper trains by stochastic
-/// gradient descent with a fixed rate, this command with Adam, with a rate that falls to a tenth in fine-tuning; and the
-/// weights are those of the last epoch, with no early stopping.
+/// sizes, rates and epochs are not searched on it for each row: all rows share those below, of which only the rate of
+/// fine-tuning was chosen on the validation images. The paper trains by stochastic gradient descent, this command with Adam; in
+/// fine-tuning its rate falls to a tenth, and the weights are those of the last epoch, without early stopping.
 ///
-/// On MNIST it takes about an hour on two cores. Every epoch leaves its state in the folder of `--out`: the same command goes
-/// on from there.
+/// On MNIST it takes about half an hour on two cores. Every epoch leaves its state in the folder of `--out`: the same command
+/// goes on from there.
 #[derive(Args, Debug)]
 pub struct StackedTable {
     #[command(flatten)]

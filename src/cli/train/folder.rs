@@ -128,8 +128,9 @@ impl<'a> Folder<'a> {
             model,
             parameters: run.result().clone(),
         };
-        let table = table::<M>(epochs);
-        let (curve_name, curve) = M::curve(epochs);
+        let options = &configuration.options;
+        let table = table(options, epochs);
+        let (curve_name, curve) = options.curve(epochs);
         let mut figures = vec![(curve_name.to_owned(), curve)];
         figures.extend(M::pictures(&saved, data)?);
         let names = figures.iter().map(|(name, _)| name.clone());
@@ -148,7 +149,7 @@ impl<'a> Folder<'a> {
             summary: summary(configuration, run.parameters.count(), data),
             command: configuration.command.join(" "),
             figures: figures.into_iter().map(|(_, figure)| figure).collect(),
-            results: results::<M>(run, epochs),
+            results: results(&configuration.options, run, epochs),
             configuration: rows(configuration, run, epochs),
             epochs: table,
         };
@@ -273,9 +274,10 @@ fn trained_for(planned: usize, run: &Run<f32>, epochs: &[EpochMetrics]) -> Strin
     }
 }
 
-fn table<M: ModelCommand>(epochs: &[EpochMetrics]) -> Table {
+fn table<M: ModelCommand>(options: &M, epochs: &[EpochMetrics]) -> Table {
     let names: Vec<&str> = epochs.first().map_or(Vec::new(), |epoch| {
-        M::columns(&epoch.train)
+        options
+            .columns(&epoch.train)
             .into_iter()
             .map(|column| column.name)
             .collect()
@@ -285,7 +287,7 @@ fn table<M: ModelCommand>(epochs: &[EpochMetrics]) -> Table {
         .flat_map(|set| names.iter().map(move |name| format!("{set}_{name}")));
     let row = |epoch: &EpochMetrics| {
         let sets = [&epoch.train, &epoch.test].into_iter();
-        let numbers = sets.flat_map(|metrics| M::columns(metrics));
+        let numbers = sets.flat_map(|metrics| options.columns(metrics));
         let numbers = numbers.map(|column| format!("{:.4}", column.value));
         std::iter::once(epoch.number.to_string())
             .chain(numbers)
@@ -304,14 +306,18 @@ fn csv(table: &Table) -> String {
 }
 
 /// The figures of the epoch that the weights are from.
-fn results<M: ModelCommand>(run: &Run<f32>, epochs: &[EpochMetrics]) -> Vec<(String, String)> {
+fn results<M: ModelCommand>(
+    options: &M,
+    run: &Run<f32>,
+    epochs: &[EpochMetrics],
+) -> Vec<(String, String)> {
     let best = run.best.as_ref().filter(|best| best.parameters.is_some());
     let number = best.map_or(epochs.len(), |best| best.epoch);
     let Some(epoch) = epochs.get(number.wrapping_sub(1)) else {
         return Vec::new();
     };
     let of = |set: &'static str, metrics| {
-        let columns = M::columns(metrics).into_iter();
+        let columns = options.columns(metrics).into_iter();
         columns.map(move |column| {
             let Column {
                 title, value, unit, ..

@@ -76,7 +76,7 @@ fn stacked_layers_see_the_codes_of_those_below() {
                 .get(&format!("classifier.{}.{kind}", 2 * i))
                 .unwrap()
         };
-        assert!(part("weight") == &w.clone().into_dyn() && part("bias") == &b.clone().into_dyn());
+        assert!(part("weight") == w.clone().into_dyn() && part("bias") == b.clone().into_dyn());
     }
     let last = ["classifier.6.weight", "classifier.6.bias"];
     assert!(

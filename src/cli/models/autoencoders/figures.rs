@@ -1,10 +1,10 @@
 //! What is measured of a trained autoencoder.
 
 use anyhow::Result;
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 
-use super::pictures::{ProbeErrors, probe_errors};
-use super::{AutoencoderCommand, ImageData, LoadedData, Saved, views};
+use super::rows::labels;
+use super::{AutoencoderCommand, ImageData, LoadedData, Saved, probe, views};
 use crate::autoencoders::{Corruption, UnitStatistics};
 
 /// The mean error of reconstructions.
@@ -18,6 +18,10 @@ pub struct Errors {
 
 /// Of a trained autoencoder, on test images.
 pub struct Measured {
+    /// The test images.
+    pub images: Array2<f32>,
+    /// Their codes.
+    pub codes: Array2<f32>,
     /// From clean images.
     pub clean: Errors,
     /// From images with a quarter of the pixels masked.
@@ -28,7 +32,7 @@ pub struct Measured {
     pub own: Option<Errors>,
     /// Of the units of the code.
     pub units: UnitStatistics,
-    /// The mean of ‖J‖² of the encoder.
+    /// The mean of ‖J‖² of the code.
     pub squared_jacobian: f64,
     /// Of linear classifiers; none without labels.
     pub probe: Option<ProbeErrors>,
@@ -59,7 +63,38 @@ impl Measured {
             own: saved.configuration.options.corruption().map(from),
             units: UnitStatistics::of(codes.view()),
             squared_jacobian: views::squared_jacobian(model, parameters, x.view()),
-            probe: probe_errors(saved, &data.train, &data.test)?,
+            probe: probe_errors(saved, data, (&x, &codes))?,
+            images: x,
+            codes,
         })
     }
+}
+
+/// The errors of linear classifiers.
+pub struct ProbeErrors {
+    /// On the codes.
+    pub codes: f64,
+    /// On the pixels.
+    pub pixels: f64,
+}
+
+/// How well a linear classifier does on the test images' codes, and on their pixels; none without labels.
+fn probe_errors<M: AutoencoderCommand>(
+    saved: &Saved<M>,
+    data: &LoadedData<ImageData>,
+    (test_images, test_codes): (&Array2<f32>, &Array2<f32>),
+) -> Result<Option<ProbeErrors>> {
+    let seed = saved.configuration.settings.seed;
+    let (Some(train_labels), Some(test_labels)) = (labels(&data.train), labels(&data.test)) else {
+        return Ok(None);
+    };
+    let images = views::all_images(&data.train, seed);
+    let codes = views::codes(&saved.model, &saved.parameters, images.view());
+    let error = |train: &Array2<f32>, test: &Array2<f32>| {
+        probe::error((train, &train_labels), (test, &test_labels), seed)
+    };
+    Ok(Some(ProbeErrors {
+        codes: error(&codes, test_codes)?,
+        pixels: error(&images, test_images)?,
+    }))
 }

@@ -16,14 +16,47 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
 
 use super::{Column, ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training};
-use crate::autoencoders::{Autoencoder, Coding};
+use crate::autoencoders::{Autoencoder, Coding, ReconstructionLoss};
 use crate::cli::plot::{Axis, Chart, Panel, colors};
 use crate::cli::report::{Content, Figure};
 use crate::cli::requests::{Evaluate, Reconstruct};
 use crate::nn::{Model, Parameters};
 use crate::train::{EpochMetrics, Metrics, Settings};
 
-pub use options::{CorruptionOptions, NetworkOptions, PROPORTIONS, fraction, proportion};
+pub use options::{CorruptionOptions, NetworkOptions, PROPORTIONS, proportion};
+
+/// A term of an objective.
+pub struct Term {
+    /// In the metrics.
+    pub name: &'static str,
+    /// In the report.
+    pub title: &'static str,
+    /// What it is measured in; none: what the loss is.
+    pub unit: Option<&'static str>,
+}
+
+impl Term {
+    /// The error of the reconstructions, `error` in the metrics.
+    pub const fn error(title: &'static str) -> Self {
+        Self {
+            name: "error",
+            title,
+            unit: None,
+        }
+    }
+
+    fn unit(&self, loss: ReconstructionLoss) -> &'static str {
+        self.unit.unwrap_or(unit(loss))
+    }
+}
+
+/// What the error of a reconstruction is measured in, summed over pixels.
+pub fn unit(loss: ReconstructionLoss) -> &'static str {
+    match loss {
+        ReconstructionLoss::SquaredError => "squared error per image",
+        ReconstructionLoss::CrossEntropy => "nats per image",
+    }
+}
 
 /// An autoencoder at the command line: what its options add to those of the networks.
 pub trait AutoencoderCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned {
@@ -39,8 +72,8 @@ pub trait AutoencoderCommand: Args + Clone + fmt::Debug + Serialize + Deserializ
     const SECTIONS: &'static [&'static str];
     /// As [`ModelCommand::DEFAULTS`].
     const DEFAULTS: &'static [(&'static str, &'static str)];
-    /// The terms of the objective: the name in the metrics, and what the report calls it.
-    const TERMS: &'static [(&'static str, &'static str)];
+    /// The terms of the objective, the error of the reconstructions first.
+    const TERMS: &'static [Term];
     /// What the columns of the progress mean: a sentence.
     const LEGEND: &'static str;
 
@@ -125,49 +158,47 @@ impl<M: AutoencoderCommand> ModelCommand for M {
 
     fn line(metrics: &Metrics) -> String {
         let terms = M::TERMS.iter();
-        let numbers = terms.map(|(name, _)| format!("{:10.3}", term(metrics, name)));
+        let numbers = terms.map(|term| format!("{:10.3}", mean(metrics, term)));
         numbers.collect::<Vec<_>>().join(" ")
     }
 
-    fn columns(metrics: &Metrics) -> Vec<Column> {
-        let terms = M::TERMS.iter();
-        terms
-            .map(|&(name, title)| Column {
-                name,
-                title,
-                value: term(metrics, name),
-                unit: "per image",
-            })
-            .collect()
+    fn columns(&self, metrics: &Metrics) -> Vec<Column> {
+        let column = |term: &Term| Column {
+            name: term.name,
+            title: term.title,
+            value: mean(metrics, term),
+            unit: term.unit(self.network().loss()),
+        };
+        M::TERMS.iter().map(column).collect()
     }
 
-    fn curve(epochs: &[EpochMetrics]) -> (&'static str, Figure) {
-        let points = |of: &dyn Fn(&EpochMetrics) -> f64| {
-            epochs
-                .iter()
-                .map(|epoch| (epoch.number as f64, of(epoch)))
-                .collect::<Vec<_>>()
+    fn curve(&self, epochs: &[EpochMetrics]) -> (&'static str, Figure) {
+        let panel = |term: &Term| {
+            let points = |of: fn(&EpochMetrics) -> &Metrics| {
+                let point = |epoch: &EpochMetrics| (epoch.number as f64, mean(of(epoch), term));
+                epochs.iter().map(point).collect::<Vec<_>>()
+            };
+            let mut title = term.title.to_owned();
+            title[..1].make_ascii_uppercase();
+            let unit = term.unit(self.network().loss());
+            Panel::new(title, Axis::whole("epoch"), Axis::linear(unit))
+                .dashed("training", colors::GRAY, points(|epoch| &epoch.train))
+                .line("test", colors::BLUE, points(|epoch| &epoch.test))
         };
-        let panel = Panel::new(
-            "Reconstruction error",
-            Axis::linear("epoch"),
-            Axis::linear("per image"),
-        )
-        .line(
-            "training",
-            colors::BLUE,
-            points(&|e| term(&e.train, "error")),
-        )
-        .line("test", colors::ORANGE, points(&|e| term(&e.test, "error")));
-        let svg = Chart::new("The reconstruction error of every epoch")
-            .panel(panel)
-            .svg();
+        let chart = M::TERMS.iter().fold(
+            Chart::new("The terms of the objective, epoch by epoch"),
+            |chart, term| chart.panel(panel(term)),
+        );
+        let mut caption = "The error of the reconstructions, summed over the pixels of an image: lower is better. Look for a test \
+                           curve that has levelled off; one that rises while the training curve falls is overfitting."
+            .to_owned();
+        if M::TERMS.len() > 1 {
+            caption += " Beside it, the penalty before it is weighted: it rises where the model buys better reconstructions with it.";
+        }
         let figure = Figure {
             title: "Training".to_owned(),
-            caption: "The error of the reconstructions, summed over the pixels of an image: lower is better. Look for a test \
-                      curve that has levelled off; one that rises while the training curve falls is overfitting."
-                .to_owned(),
-            content: Content::Svg(svg),
+            caption,
+            content: Content::Svg(chart.svg()),
         };
         ("error.svg", figure)
     }
@@ -188,8 +219,8 @@ impl<M: AutoencoderCommand> ModelCommand for M {
     }
 }
 
-fn term(metrics: &Metrics, name: &str) -> f64 {
-    metrics.term(name).unwrap_or(f64::NAN)
+fn mean(metrics: &Metrics, term: &Term) -> f64 {
+    metrics.term(term.name).unwrap_or(f64::NAN)
 }
 
 /// Refuses a code whose activation does not lie between 0 and 1.

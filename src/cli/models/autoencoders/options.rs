@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::super::images::MAX_WIDTH;
 use super::ImageShape;
 use crate::autoencoders::{Corruption, ReconstructionLoss, Structure};
-use crate::cli::options::{Widths, positive, weight, widths};
+use crate::cli::options::{Widths, fraction, positive, weight, widths};
 use crate::nn::Activation;
 use crate::train::Settings;
 
@@ -225,16 +225,6 @@ impl CorruptionOptions {
         );
         Ok(())
     }
-}
-
-/// A number from 0 to 1.
-pub fn fraction(text: &str) -> Result<f64> {
-    let number: f64 = text.parse().unwrap_or(f64::NAN);
-    ensure!(
-        (0.0..=1.0).contains(&number),
-        "expected a number from 0 to 1"
-    );
-    Ok(number)
 }
 
 /// Proportions that f32 tells from 0 and from 1.

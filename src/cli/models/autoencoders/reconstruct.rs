@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{AutoencoderCommand, Saved, views};
+use crate::cli::models::seen;
 use crate::cli::requests::Reconstruct;
 
 impl Reconstruct {
@@ -10,7 +11,7 @@ impl Reconstruct {
     /// them.
     pub fn autoencoder<M: AutoencoderCommand>(&self, saved: &Saved<M>) -> Result<()> {
         self.draw(saved, |images, shown, seed| {
-            let mut x = views::images(images, shown, seed);
+            let mut x = seen(images, shown, seed);
             if let Some(corruption) = saved.configuration.options.corruption() {
                 x = views::corrupted(x.view(), corruption, seed);
             }

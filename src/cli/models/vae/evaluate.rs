@@ -3,8 +3,9 @@
 use anyhow::Result;
 use ndarray::{Array1, Array2, ArrayView2, Ix2};
 
-use super::views::{self, SavedVae};
+use super::views::SavedVae;
 use crate::autodiff::Tape;
+use crate::cli::models::seen;
 use crate::cli::progress::{Progress, say, warn};
 use crate::cli::requests::Evaluate;
 use crate::data::{Pixels, Source};
@@ -127,7 +128,7 @@ impl Evaluate {
     fn report_codes(&self, model: &SavedVae, images: &Pixels) -> Result<()> {
         let codes = self.codes.unwrap_or(1000).min(count(images));
         let indices: Vec<usize> = (0..codes).collect();
-        let x = views::batch(images, &indices, self.seed);
+        let x = seen(images, &indices, self.seed);
         let codes = model.model.codes(&model.parameters, x.view()).as_f64();
         let activity = Activity::of(codes.mean.view())?;
         let units = activity.variances.len();
@@ -190,7 +191,7 @@ impl Evaluate {
         (0..count.div_ceil(BATCH)).map(move |number| {
             let indices: Vec<usize> = (number * BATCH..count.min((number + 1) * BATCH)).collect();
             let seed = seed.wrapping_add(number as u64);
-            let x = views::batch(images, &indices, seed);
+            let x = seen(images, &indices, seed);
             (number as u64, x)
         })
     }

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use super::images::MAX_WIDTH;
-use super::{Column, ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training};
+use super::{Column, ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training, seen};
 use crate::cli::options::{WEIGHTS, Widths, positive, positive_real, weight, widths};
 use crate::cli::plot::{self, latent_scatter, training_curve};
 use crate::cli::report::Figure;
@@ -248,7 +248,7 @@ impl ModelCommand for VaeCommand {
         )
     }
 
-    fn columns(metrics: &Metrics) -> Vec<Column> {
+    fn columns(&self, metrics: &Metrics) -> Vec<Column> {
         let terms = terms(metrics);
         let column = |name, title, value| Column {
             name,
@@ -263,7 +263,7 @@ impl ModelCommand for VaeCommand {
         ]
     }
 
-    fn curve(epochs: &[EpochMetrics]) -> (&'static str, Figure) {
+    fn curve(&self, epochs: &[EpochMetrics]) -> (&'static str, Figure) {
         let point = |epoch: &EpochMetrics| plot::Epoch {
             number: epoch.number,
             train: terms(&epoch.train),
@@ -280,12 +280,13 @@ impl ModelCommand for VaeCommand {
         let seed = saved.configuration.settings.seed;
         let (pixels, images) = (&data.test, &data.test.images);
         let shown: Vec<usize> = (0..images.len().min(48)).collect();
-        let x = views::batch(pixels, &shown, seed);
+        let x = seen(pixels, &shown, seed);
         let again = views::decode(saved, views::encode(saved, x.view()).view());
         let samples = views::decode(saved, views::prior(saved, 120, seed).view());
-        let above =
-            views::tiles(saved, x.view())?.above(&views::tiles(saved, again.view())?, 12)?;
-        let samples = views::tiles(saved, samples.view())?.grid(12)?.png()?;
+        let above = saved
+            .tiles(x.view())?
+            .above(&saved.tiles(again.view())?, 12)?;
+        let samples = saved.tiles(samples.view())?.grid(12)?.png()?;
         let mut pictures = vec![
             ("samples.png", Figure::samples(samples)),
             ("reconstructions.png", Figure::reconstructions(above.png()?)),
@@ -293,17 +294,17 @@ impl ModelCommand for VaeCommand {
         if images.len() >= 2 {
             let steps = 10;
             let paths = views::interpolation(saved, pixels, (8, steps));
-            let sheet = views::tiles(saved, paths.view())?.paths(steps + 2)?;
+            let sheet = saved.tiles(paths.view())?.paths(steps + 2)?;
             pictures.push(("interpolation.png", Figure::interpolation(sheet.png()?)));
         }
         if saved.configuration.options.latent == 2 {
             let side = 20;
             let plane = views::manifold(saved, side);
-            let sheet = views::tiles(saved, plane.view())?.manifold(side)?;
+            let sheet = saved.tiles(plane.view())?.manifold(side)?;
             pictures.push(("manifold.png", Figure::manifold(sheet.png()?)));
             if let Some(labels) = images.labels() {
                 let all: Vec<usize> = (0..images.len()).collect();
-                let x = views::batch(pixels, &all, seed);
+                let x = seen(pixels, &all, seed);
                 let codes = views::encode(saved, x.view());
                 let svg = latent_scatter(codes.view(), &labels.to_vec())?;
                 pictures.push(("latent-plane.svg", Figure::scatter(svg)));

@@ -22,7 +22,7 @@ impl Sample {
         check_count(self.count, (shape.height, shape.width))?;
         let z = views::prior(model, self.count, self.seed);
         let mean = views::decode(model, z.view());
-        let tiles = self.layout.scale(views::tiles(model, mean.view())?);
+        let tiles = self.layout.scale(model.tiles(mean.view())?);
         let png = tiles.grid(self.layout.columns)?.png()?;
         // Both are complete before either has its name: a failure leaves neither.
         let mut files = vec![prepare(&self.out, |file| Ok(file.write_all(&png)?))?];

@@ -1,23 +1,15 @@
 //! What a trained model looks like: arrays of images, ready to be laid out.
 
 use crate::autodiff::{Tape, Var};
-use crate::data::{Images, Pixels, Source};
+use crate::data::{Images, Pixels};
 use crate::distributions::noise::{standard_normal, stream};
-use anyhow::Result;
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, concatenate};
 
 use super::VaeCommand;
-use crate::cli::models::Saved;
-use crate::cli::picture::Tiles;
+use crate::cli::models::{Saved, seen};
 
 /// A trained VAE.
 pub type SavedVae = Saved<VaeCommand>;
-
-/// Images of the size that the model was trained on, to be laid out.
-pub fn tiles<'a>(model: &SavedVae, images: ArrayView2<'a, f32>) -> Result<Tiles<'a>> {
-    let shape = model.configuration.shape;
-    Tiles::new(images, shape.height, shape.width)
-}
 
 /// E[x|z] for every row of z, as values in [0, 1].
 pub fn decode(model: &SavedVae, z: ArrayView2<'_, f32>) -> Array2<f32> {
@@ -44,13 +36,6 @@ pub fn prior(model: &SavedVae, count: usize, seed: u64) -> Array2<f32> {
     ))
 }
 
-/// Images as the model saw them in training.
-pub fn batch(pixels: &Pixels, indices: &[usize], seed: u64) -> Array2<f32> {
-    let tape = Tape::new();
-    let rng = &mut stream(seed, "view", 0);
-    matrix(pixels.batch(&tape, indices, rng).data)
-}
-
 /// Paths between pairs of test images: each from one image's mean code to the other's, in `steps` steps, with the two
 /// images themselves at the ends.
 pub fn interpolation(
@@ -59,7 +44,7 @@ pub fn interpolation(
     (pairs, steps): (usize, usize),
 ) -> Array2<f32> {
     let ends = distinct_pairs(&pixels.images, pairs);
-    let x = batch(pixels, &ends, model.configuration.settings.seed);
+    let x = seen(pixels, &ends, model.configuration.settings.seed);
     let codes = encode(model, x.view());
     let latent = codes.ncols();
     let rows: Vec<Array2<f32>> = (0..ends.len() / 2)
