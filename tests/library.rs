@@ -41,6 +41,7 @@ mod cli {
     mod figures;
     mod inputs;
     mod outputs;
+    mod quantised;
     mod reproduce;
     mod resume;
     mod shared;

@@ -1,0 +1,66 @@
+//! What a trained model with codes from a table makes of images, in batches.
+
+use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
+
+use super::{Levels, QuantisedCommand, Saved};
+use crate::autodiff::{Tape, array};
+use crate::autoencoders::DiscreteCoding;
+use crate::data::{Pixels, Source};
+use crate::distributions::noise::stream;
+
+/// Images at once.
+const BATCH: usize = 512;
+
+/// A trained model.
+pub type SavedModel<L> = Saved<QuantisedCommand<L>>;
+
+/// All images as the model saw them in training; pixels that are drawn are drawn once.
+pub fn images(pixels: &Pixels, seed: u64) -> Array2<f32> {
+    let indices: Vec<usize> = (0..Source::<f32>::len(pixels)).collect();
+    let tape = Tape::new();
+    let rng = &mut stream(seed, "view", 0);
+    array(pixels.batch(&tape, &indices, rng).data.value())
+}
+
+/// The codes of images.
+pub fn codes<L: Levels>(saved: &SavedModel<L>, x: ArrayView2<'_, f32>) -> Array2<usize> {
+    let rng = &mut stream(0, "codes", 0);
+    let chunks = x.axis_chunks_iter(Axis(0), BATCH);
+    let parts: Vec<Array2<usize>> = chunks
+        .map(|x| saved.model.codes(&saved.parameters, x, rng))
+        .collect();
+    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+    concatenate(Axis(0), &views).expect("codes of one width")
+}
+
+/// E[x|k].
+pub fn means<L: Levels>(saved: &SavedModel<L>, codes: ArrayView2<'_, usize>) -> Array2<f32> {
+    let tape = Tape::new();
+    let p = saved.parameters.bind_constant(&tape);
+    array(saved.model.observation(&p, codes).mean().value())
+}
+
+/// log p(x|k) and log p(kᵢ | k₁, …, kᵢ₋₁), of shapes (N) and (N, n), in nats.
+pub fn log_probabilities<L: Levels>(
+    saved: &SavedModel<L>,
+    x: ArrayView2<'_, f32>,
+    codes: ArrayView2<'_, usize>,
+) -> (Array1<f64>, Array2<f64>) {
+    let mut tape = Tape::new();
+    let (mut fits, mut priors) = (Vec::new(), Vec::new());
+    let chunks = x.axis_chunks_iter(Axis(0), BATCH);
+    for (x, codes) in chunks.zip(codes.axis_chunks_iter(Axis(0), BATCH)) {
+        let p = saved.parameters.bind_constant(&tape);
+        let fit = saved
+            .model
+            .observation(&p, codes)
+            .log_density(tape.constant(x));
+        fits.extend(fit.value().iter().map(|&value| f64::from(value)));
+        let each: Array2<f32> = array(saved.model.prior().log_conditionals(&p, codes).value());
+        priors.push(each.reversed_axes().mapv(f64::from));
+        tape.reset();
+    }
+    let views: Vec<_> = priors.iter().map(|part| part.view()).collect();
+    let priors = concatenate(Axis(0), &views).expect("codes of one width");
+    (fits.into(), priors)
+}
