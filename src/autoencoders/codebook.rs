@@ -15,7 +15,7 @@ use crate::nn::{Bound, Objective, ParameterId, Parameters, Step};
 #[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "cli", serde(rename_all = "kebab-case", tag = "kind"))]
 pub enum CodebookUpdate {
-    /// By the gradient of ‖sg[z] - e‖², from codes that are drawn uniformly from ±1/K.
+    /// By the gradient of ‖sg(z) - e‖², from codes that are drawn uniformly from ±1/K.
     Gradient,
     /// By moving averages of the vectors that chose them, from vectors of the first batch.
     MovingAverages {

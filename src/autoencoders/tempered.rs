@@ -19,7 +19,7 @@ pub fn tempered_log_posterior<'t, T: Scalar>(
     logits.log_softmax(logits.ndim() - 1)
 }
 
-/// β log E_p[p(x|z)^{1/β}], the maximum over q of E log p(x|z) - β KL(q ‖ p), in nats, over a finite set of z along the last
+/// β log E_p p(x|z)^{1/β}, the maximum over q of E log p(x|z) - β KL(q ‖ p), in nats, over a finite set of z along the last
 /// axis: log p(x) for β = 1, above it for smaller β and below it for greater ones.
 ///
 /// # Panics
@@ -47,7 +47,7 @@ fn tempered<'t, T: Scalar>(
 }
 
 impl ScalarTradeOff {
-    /// β log E_p[p(x|z)^{1/β}] of one datum x, in nats: -½ log 2πσ² - (β/2) log(1 + w²/βσ²) - βx²/2(w² + βσ²).
+    /// β log E_p p(x|z)^{1/β} of one datum x, in nats: -½ log 2πσ² - (β/2) log(1 + w²/βσ²) - βx²/2(w² + βσ²).
     pub fn tempered_evidence(&self, x: f64, beta: f64) -> f64 {
         let (signal, noise) = (self.weight * self.weight, beta * self.noise_variance);
         let scale = (std::f64::consts::TAU * self.noise_variance).ln();

@@ -25,7 +25,7 @@ pub fn uniform_code_bounds<T: Scalar>(log_likelihoods: Var<'_, T>) -> Var<'_, T>
     log_likelihoods - T::of((*codes as f64).ln())
 }
 
-/// ‖sg[z] - e‖² and ‖z - sg[e]‖², summed over the last axis: what draws the codes to the vectors, and the vectors to the
+/// ‖sg(z) - e‖² and ‖z - sg(e)‖², summed over the last axis: what draws the codes to the vectors, and the vectors to the
 /// codes. Their values are equal; their gradients go to e alone and to z alone.
 ///
 /// # Panics
@@ -54,7 +54,7 @@ pub struct VqStructure {
     pub width: usize,
     /// How the codes follow the encoder.
     pub update: CodebookUpdate,
-    /// β, the weight of ‖z - sg[e]‖².
+    /// β, the weight of ‖z - sg(e)‖².
     pub commitment: f64,
     /// p(x|e).
     pub likelihood: Likelihood,
@@ -229,7 +229,7 @@ impl DiscreteCoding for VqVae {
 }
 
 impl<T: Scalar> Model<T> for VqVae {
-    /// -log p(x|k) - log p(k) + β‖z - sg[e]‖², and ‖sg[z] - e‖² for codes that have gradients; the mean over the batch.
+    /// -log p(x|k) - log p(k) + β‖z - sg(e)‖², and ‖sg(z) - e‖² for codes that have gradients; the mean over the batch.
     ///
     /// The prior learns beside the rest: codes are numbers, through which no gradient passes.
     fn objective<'t>(

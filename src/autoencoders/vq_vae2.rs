@@ -198,7 +198,7 @@ impl DiscreteCoding for VqVae2 {
 }
 
 impl<T: Scalar> Model<T> for VqVae2 {
-    /// -log p(x|k_t, k_b) - log p(k_t) - log p(k_b|k_t) and β‖z - sg[e]‖² of both levels, and ‖sg[z] - e‖² for codes that have
+    /// -log p(x|k_t, k_b) - log p(k_t) - log p(k_b|k_t) and β‖z - sg(e)‖² of both levels, and ‖sg(z) - e‖² for codes that have
     /// gradients; the mean over the batch.
     fn objective<'t>(
         &self,
