@@ -1,5 +1,6 @@
 //! Options that several commands share, and how their values are read.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -234,10 +235,12 @@ pub fn positive_real(text: &str) -> Result<f64> {
     Ok(number)
 }
 
-/// Of some names the one that a mistyped word comes near to: at most a third of its letters differ.
+/// Of some names the one that a mistyped word comes near to: at most a third of its letters differ. Of several that are
+/// equally near, the longest: a letter is left out more easily than put in.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distances = names.into_iter().map(|name| (edits(word, name), name));
-    let (distance, name) = distances.min_by_key(|&(distance, _)| distance)?;
+    let (distance, name) =
+        distances.min_by_key(|&(distance, name)| (distance, Reverse(name.len())))?;
     (3 * distance <= name.chars().count()).then_some(name)
 }
 
