@@ -146,13 +146,17 @@ impl ScalarTradeOff {
     }
 
     /// The price β at which the best q buys δ nats: the slope dE*/dδ of the best E log p(x|z) that δ nats can have.
-    /// `None` if w = 0, where every q but the prior is a waste, or δ is not a number greater than 0.
+    /// `None` if w = 0, where every q but the prior is a waste, or δ is not a number greater than 0, or more than any price that is a number buys.
     pub fn price(&self, rate: f64) -> Option<f64> {
         if self.weight == 0.0 || !(rate > 0.0 && rate.is_finite()) {
             return None;
         }
         // The rate falls from ∞ to 0 as β rises: bisection of log β, to the last digit.
-        let (mut low, mut high) = (f64::MIN_POSITIVE.ln(), f64::MAX.ln());
+        let least = (self.precision(1.0) / f64::MAX).max(f64::MIN_POSITIVE);
+        let (mut low, mut high) = (least.ln() + 1.0, f64::MAX.ln());
+        if self.rate(low.exp()) < rate {
+            return None;
+        }
         loop {
             let middle = 0.5 * (low + high);
             if middle <= low || middle >= high {

@@ -191,11 +191,11 @@ impl Codebook {
         p[self.codes]
     }
 
-    /// The nearest code to each of the vectors z, of shape (n, D). Moving averages that have not begun take vectors of z as
-    /// codes.
+    /// The nearest code to each of the vectors z, of shape (n, D); the first code to one that is not finite. Moving averages
+    /// that have not begun take vectors of z as codes.
     ///
     /// # Panics
-    /// If z is no matrix, its rows have another width than the codes, or an entry is not finite.
+    /// If z is no matrix, or its rows have another width than the codes.
     pub fn quantise<'t, T: Scalar>(
         &self,
         p: &Bound<'t, T>,
@@ -208,8 +208,12 @@ impl Codebook {
             false => p.tape().constant(rows_of(&z, self.size, rng)),
         };
         let table = matrix(&codes.value());
-        let chosen = nearest(z.view(), table.view())
-            .unwrap_or_else(|error| panic!("the nearest code: {error}"));
+        // Where training has diverged nothing is nearest; the loss is no number then, whichever code is taken.
+        let first = |row: ArrayView1<'_, T>| {
+            nearest(row.insert_axis(Axis(0)), table.view()).map_or(0, |codes| codes[0])
+        };
+        let chosen =
+            nearest(z.view(), table.view()).unwrap_or_else(|_| z.outer_iter().map(first).collect());
         Quantised {
             codes: codes.gather(&chosen),
             table,

@@ -180,7 +180,7 @@ pub trait DiscreteCoding {
     /// not met data yet.
     ///
     /// # Panics
-    /// If the data have another number of dimensions, or an entry is not finite.
+    /// If the data have another number of dimensions.
     fn codes<T: Scalar>(
         &self,
         parameters: &Parameters<T>,

@@ -98,7 +98,8 @@ impl<T: Scalar> Shortlist<T> {
         let mut scores = Array2::zeros((z.nrows(), codes.nrows()));
         product(-T::one(), z, codes.t(), T::zero(), &mut scores.view_mut());
         scores += &half_squares;
-        // Rounding of a score, and of a distance: at most (d + 2)ε (|z|² + |e|²) each, of which four meet; twice that.
+        // Rounding of a score and of a distance is at most (d + 2)ε (|z|² + |e|²) each; two of each meet. `largest` is half of
+        // the largest |e|².
         let share = T::of(8.0 * (z.ncols() as f64 + 4.0)) * T::epsilon();
         let margins = z
             .outer_iter()

@@ -144,6 +144,7 @@ fn the_price_is_the_slope() {
         }
         .price(1.0),
         MODELS[0].price(0.0),
+        MODELS[0].price(1e4),
         MODELS[0].price(f64::NAN),
     ] {
         assert_eq!(silent, None);
@@ -165,8 +166,7 @@ fn on_lattice(q: &[Vec<f64>], prior: &[f64], log_likelihood: &[Vec<f64>]) -> (f6
     (rate, fit)
 }
 
-/// The lattice is a quadrature, on which the best q of a fixed decoder is a table: no q of the same rate does better, and a
-/// mixture of two does as least as well as the straight line between them.
+/// The lattice is a quadrature, on which the best q of a fixed decoder is a table: no q of the same rate does better.
 #[test]
 fn no_q_does_better_at_its_rate() {
     let mut rng = rng(691);

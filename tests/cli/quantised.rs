@@ -145,3 +145,23 @@ fn codes_that_make_no_sense_are_refused() {
         assert!(!folder.exists(), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_diverging_run_says_so() {
+    let data = small_data();
+    let out = TempDir::new().unwrap();
+    let folder = out.path().join("run");
+    let (data, folder) = (data.path().to_str().unwrap(), folder.to_str().unwrap());
+    for rate in ["1e20", "1e38"] {
+        let run = [
+            "--data", data, "--out", folder, "--rate", rate, "--batch", "25",
+        ];
+        let output = elbo(&[&["train"], MODELS[0], &run].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains("diverged"),
+            "{rate}: {said}"
+        );
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}

@@ -12,7 +12,6 @@ use crate::cli::output::{ensure_distinct, write_atomically};
 use crate::cli::picture::{Tiles, check_count};
 use crate::cli::progress::say;
 use crate::cli::requests::{Evaluate, Reconstruct, Sample};
-use crate::distributions::noise::stream;
 
 impl Evaluate {
     /// Prints the figures of a model with codes from a table.
@@ -32,6 +31,10 @@ impl Evaluate {
         ))?;
         let mean = |values: &Array1<f64>| values.mean().unwrap_or(f64::NAN);
         let reconstruction = mean(&fits);
+        anyhow::ensure!(
+            reconstruction.is_finite() && priors.iter().all(|cost| !cost.is_nan()),
+            "expected finite figures, found NaN or infinite ones: are the model's weights damaged?"
+        );
         say(&format!("  reconstruction          {reconstruction:9.2}"))?;
         say("  the codes, and the bound log p(x|k) + log p(k), under a prior that is")?;
         let cost = |name: &str, cost: f64| {
@@ -94,11 +97,7 @@ impl Sample {
         );
         let shape = saved.configuration.shape;
         check_count(self.count, (shape.height, shape.width))?;
-        let rng = &mut stream(self.seed, "prior", 0);
-        let codes = saved
-            .model
-            .prior()
-            .sample(&saved.parameters, self.count, rng);
+        let codes = views::drawn(saved, self.count, self.seed);
         let mean = views::means(saved, codes.view());
         let tiles = self
             .layout

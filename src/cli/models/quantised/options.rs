@@ -77,7 +77,7 @@ enum UpdateName {
 fn decay(text: &str) -> Result<f64> {
     let decay: f64 = text.parse()?;
     ensure!(
-        DECAYS.contains(&decay),
+        DECAYS.contains(&decay) && (decay as f32) < 1.0,
         "expected a number from 0 to less than 1"
     );
     Ok(decay)
@@ -175,6 +175,7 @@ impl QuantisedOptions {
         }
         ensure!(
             DECAYS.contains(&self.decay)
+                && (self.decay as f32) < 1.0
                 && WEIGHTS.contains(&self.restart)
                 && WEIGHTS.contains(&self.commitment)
                 && self
@@ -186,7 +187,7 @@ impl QuantisedOptions {
         let rows = settings.batch.max(ROWS);
         let prior = self
             .positions
-            .saturating_mul(self.codes.max(self.prior_hidden));
+            .saturating_mul(self.codes.max(self.prior_hidden).max(self.prior_embedding));
         let code = self.positions.saturating_mul(self.width);
         let widest = self
             .hidden

@@ -9,7 +9,6 @@ use crate::autoencoders::{DiscreteCoding, perplexity};
 use crate::cli::picture::Tiles;
 use crate::cli::plot::{Axis, Chart, Panel, colors};
 use crate::cli::report::{Content, Figure};
-use crate::distributions::noise::stream;
 
 /// All pictures.
 ///
@@ -29,8 +28,7 @@ pub fn all<L: Levels>(
     let pairs = tiles(x.slice(s![..shown, ..]))?
         .above(&tiles(again.view())?, 12)?
         .png()?;
-    let rng = &mut stream(seed, "prior", 0);
-    let drawn = saved.model.prior().sample(&saved.parameters, 120, rng);
+    let drawn = views::drawn(saved, 120, seed);
     let samples = views::means(saved, drawn.view());
     let samples = tiles(samples.view())?.grid(12)?.png()?;
     let positions = codes.ncols();

@@ -35,9 +35,15 @@ pub fn codes<L: Levels>(saved: &SavedModel<L>, x: ArrayView2<'_, f32>) -> Array2
 
 /// E[x|k].
 pub fn means<L: Levels>(saved: &SavedModel<L>, codes: ArrayView2<'_, usize>) -> Array2<f32> {
-    let tape = Tape::new();
-    let p = saved.parameters.bind_constant(&tape);
-    array(saved.model.observation(&p, codes).mean().value())
+    let mut tape = Tape::new();
+    let mut parts: Vec<Array2<f32>> = Vec::new();
+    for codes in codes.axis_chunks_iter(Axis(0), BATCH) {
+        let p = saved.parameters.bind_constant(&tape);
+        parts.push(array(saved.model.observation(&p, codes).mean().value()));
+        tape.reset();
+    }
+    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+    concatenate(Axis(0), &views).expect("images of one size")
 }
 
 /// log p(x|k) and log p(kᵢ | k₁, …, kᵢ₋₁), of shapes (N) and (N, n), in nats.
@@ -63,4 +69,18 @@ pub fn log_probabilities<L: Levels>(
     let views: Vec<_> = priors.iter().map(|part| part.view()).collect();
     let priors = concatenate(Axis(0), &views).expect("codes of one width");
     (fits.into(), priors)
+}
+
+/// Codes drawn from the learnt prior.
+pub fn drawn<L: Levels>(saved: &SavedModel<L>, count: usize, seed: u64) -> Array2<usize> {
+    let rng = &mut stream(seed, "prior", 0);
+    let prior = saved.model.prior();
+    let counts = (0..count)
+        .step_by(BATCH)
+        .map(|first| BATCH.min(count - first));
+    let parts: Vec<Array2<usize>> = counts
+        .map(|count| prior.sample(&saved.parameters, count, rng))
+        .collect();
+    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+    concatenate(Axis(0), &views).expect("codes of one width")
 }
