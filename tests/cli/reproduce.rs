@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::cli::shared::{elbo, small_data, stdout};
+use crate::cli::shared::{elbo, refused, small_data, stdout};
 
 /// Runs `elbo reproduce` and returns what it printed.
 fn reproduce(table: &str, data: &TempDir, out: &TempDir, more: &[&str]) -> String {
@@ -53,8 +53,14 @@ fn a_row_that_was_interrupted_is_resumed() {
     ];
     assert!(elbo(&resumed).status.success());
     assert!(fs::read(folder.join("model.safetensors")).unwrap() != whole);
-    let printed = reproduce("autoencoders", &data, &out, &more);
+    // A finished row is not trained again, and one of another number of epochs is not taken for this one.
+    let longer = ["--only", "deep", "--epochs", "3"];
+    let printed = reproduce("autoencoders", &data, &out, &longer);
     assert!(!printed.contains("Trained in"), "{printed}");
+    let [data, out] = [&data, &out].map(|folder| folder.path().to_str().unwrap());
+    let other = ["reproduce", "autoencoders", "--data", data, "--out", out];
+    let said = refused(&[other.as_slice(), &more].concat());
+    assert!(said.contains("another number of epochs"), "{said}");
 }
 
 #[test]

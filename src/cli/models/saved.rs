@@ -58,6 +58,10 @@ pub struct Header {
     /// The files that belong to the same results.
     #[serde(default)]
     pub files: Vec<String>,
+    /// How it was trained.
+    pub settings: Option<Settings>,
+    /// Tells other data apart from those that it was trained on.
+    pub data_checksum: Option<u32>,
 }
 
 /// What kind of model the bytes of a file hold.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use ndarray::{Array2, Axis};
@@ -12,8 +12,8 @@ use crate::autodiff::array;
 use crate::autoencoders::{Centring, Corruption, LinearDenoiser, Pca};
 use crate::cli::models::autoencoders::{AutoencoderCommand, figures::Measured, views};
 use crate::cli::models::{
-    ContractiveCommand, DataCommand, DenoisingCommand, FILE, ImageData, KSparseCommand, LoadedData,
-    ModelFile, PlainCommand, Saved, SparseCommand,
+    ContractiveCommand, DataCommand, DenoisingCommand, FILE, Header, ImageData, KSparseCommand,
+    LoadedData, ModelFile, PlainCommand, Saved, SparseCommand,
 };
 use crate::cli::options::{Data, positive};
 use crate::cli::progress::say;
@@ -155,12 +155,14 @@ impl AutoencoderTable {
                 let data = self.data_of(&file)?;
                 context = Some(Context { data });
             }
+            let context = context.as_ref().expect("read above");
+            self.ensure_of_row(row, &file.header()?, context.data.checksum)?;
             say(&format!(
                 "\n{}: elbo train {}",
                 row.name,
                 self.arguments(row)
             ))?;
-            (row.print)(&file, context.as_ref().expect("read above"))?;
+            (row.print)(&file, context)?;
             say(&format!("  reference  {}", row.reference))?;
         }
         Ok(ExitCode::SUCCESS)
@@ -172,6 +174,24 @@ impl AutoencoderTable {
             Some(epochs) => format!("{arguments} --epochs {epochs}"),
             None => arguments,
         }
+    }
+
+    /// Refuses a model that is there already and was trained for another number of epochs or on other data.
+    fn ensure_of_row(&self, row: &Row, header: &Header, checksum: u32) -> Result<()> {
+        let arguments = self.arguments(row);
+        let epochs = arguments
+            .rsplit_once("--epochs ")
+            .map(|(_, epochs)| epochs.split(' ').next());
+        let epochs: Option<usize> = epochs.flatten().and_then(|epochs| epochs.parse().ok());
+        let trained = header.settings.as_ref().map(|settings| settings.epochs);
+        let folder = self.out.join(row.name);
+        ensure!(
+            trained == epochs && header.data_checksum == Some(checksum),
+            "{} holds a model that was trained for another number of epochs or on other data: remove it, or choose another \
+             --out",
+            folder.display()
+        );
+        Ok(())
     }
 
     /// `elbo train` with the arguments of a row, or on with what is there of it.

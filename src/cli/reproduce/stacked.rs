@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use ndarray::{Array2, s};
+use ndarray::{Array2, ArrayView2, s};
 use serde::{Deserialize, Serialize};
 
 use crate::autoencoders::{Classifier, Corruption, Stacked};
@@ -414,11 +414,12 @@ impl<'a> Trainer<'a> {
             stage: stage.name.clone(),
             settings: settings.clone(),
             table: format!(
-                "{} after {} epochs at {}, {} images",
+                "{} after {} epochs at {}, {} images (checksum {:08x})",
                 self.table.hidden,
                 self.table.pretraining_epochs,
                 self.table.pretraining_rate,
-                train.data.nrows()
+                train.data.nrows(),
+                checksum(train.data.view())
             ),
         };
         let file = self.file(stage);
@@ -493,4 +494,14 @@ impl<'a> Trainer<'a> {
             spoken(left.unwrap_or(Duration::MAX))
         ))
     }
+}
+
+/// Tells other data apart from these.
+fn checksum(data: ArrayView2<'_, f32>) -> u32 {
+    let mut checksum = flate2::Crc::new();
+    for row in data.rows() {
+        let bytes: Vec<u8> = row.iter().flat_map(|x| x.to_le_bytes()).collect();
+        checksum.update(&bytes);
+    }
+    checksum.sum()
 }
