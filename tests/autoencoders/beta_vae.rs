@@ -2,10 +2,10 @@
 
 use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;
-use elbo::autoencoders::{BetaVae, CodeCost, ScalarTradeOff};
+use elbo::autoencoders::{BetaVae, CodeCost, ScalarTradeOff, tempered_log_posterior};
 use elbo::nn::{Activation, Parameters, Schedule};
 use elbo::vae::{Architecture, Likelihood, Vae};
-use ndarray::{Array1, ArrayD};
+use ndarray::{Array1, ArrayD, arr1};
 use rand::Rng;
 
 use super::shared::{gradients, grey, loss};
@@ -186,9 +186,12 @@ fn no_q_does_better_at_its_rate() {
         q.into_iter().map(|q| q / sum).collect::<Vec<f64>>()
     };
     let tempered = |beta: f64| -> Vec<Vec<f64>> {
+        let log_prior: Array1<f64> = prior.iter().map(|p| p.ln()).collect();
         let row = |l: &Vec<f64>| {
-            let terms = prior.iter().zip(l).map(|(p, l)| p * (l / beta).exp());
-            normalised(terms.collect())
+            let tape = Tape::new();
+            let (log_prior, l) = (tape.constant(log_prior.clone()), tape.constant(arr1(l)));
+            let q = tempered_log_posterior(log_prior, l, beta).exp().value();
+            q.iter().copied().collect()
         };
         log_likelihood.iter().map(row).collect()
     };
