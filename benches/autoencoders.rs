@@ -6,11 +6,15 @@ use common::{normal, short, uniform};
 use criterion::{Criterion, criterion_group, criterion_main};
 use elbo::autodiff::{Tape, Value};
 use elbo::autoencoders::{
-    Autoencoder, Contractive, Corruption, Denoising, JacobianNorm, KSparse, ReconstructionLoss,
-    SmoothedMixture, Sparse, Structure, sigmoid_expansion, sparsity, support,
+    Autoencoder, AutoregressivePrior, CodebookUpdate, Contractive, Corruption, Denoising,
+    JacobianNorm, KSparse, MovingAverages, PriorStructure, ReconstructionLoss, SmoothedMixture,
+    Sparse, Structure, VqStructure, VqVae, VqVae2, sigmoid_expansion, sparsity, support,
 };
 use elbo::distributions::noise::stream;
-use elbo::nn::{Activation, Adam, Model, Parameters, Step};
+use elbo::gradients::nearest;
+use elbo::nn::{Activation, Adam, Model, Objective, Parameters, Step};
+use ndarray::Array2;
+use rand::rngs::StdRng;
 
 mod common;
 
@@ -29,31 +33,44 @@ fn tied() -> Structure {
     }
 }
 
-/// Times the step of a model: forward and backward on the tape, Adam.
+/// Times the step of an autoencoder.
 fn step<M: Model<f32>>(
     c: &mut Criterion,
     name: &str,
     structure: Structure,
     around: impl Fn(Autoencoder) -> M,
 ) {
+    step_of(c, name, |parameters, rng| {
+        around(Autoencoder::new(structure, parameters, rng))
+    });
+}
+
+/// Times the step of a model: forward and backward on the tape, Adam, and the updates that are no gradients.
+fn step_of<M: Model<f32>>(
+    c: &mut Criterion,
+    name: &str,
+    build: impl FnOnce(&mut Parameters<f32>, &mut StdRng) -> M,
+) {
     let mut parameters = Parameters::new();
-    let networks = Autoencoder::new(structure, &mut parameters, &mut stream(1, "weights", 0));
-    let model = around(networks);
+    let model = build(&mut parameters, &mut stream(1, "weights", 0));
     let (mut tape, mut adam, mut rng) = (Tape::new(), Adam::new(1e-3), stream(1, "noise", 0));
     let x: Value<f32> = uniform(&[BATCH, 784]);
     c.bench_function(&format!("autoencoders/{name}/step"), |b| {
         b.iter(|| {
-            let (loss, gradients) = parameters.value_and_gradients(&mut tape, |p| {
+            let ((loss, buffers), gradients) = parameters.value_and_gradients(&mut tape, |p| {
                 let batch = p.tape().constant(x.clone()).into();
                 let mut step = Step {
                     number: 0,
                     training: true,
                     rng: &mut rng,
                 };
-                let loss = model.objective(p, &batch, &mut step).loss;
-                (loss, loss.item())
+                let Objective { loss, buffers, .. } = model.objective(p, &batch, &mut step);
+                (loss, (loss.item(), buffers))
             });
             adam.step(&mut parameters, &gradients);
+            for (id, value) in buffers {
+                parameters.replace(id, value).expect("of the same shape");
+            }
             black_box(loss)
         });
     });
@@ -98,6 +115,60 @@ fn steps(c: &mut Criterion) {
         ..tied()
     };
     step(c, "k-sparse", wide, |networks| KSparse::new(networks, 25.0));
+}
+
+/// VQ-VAE and VQ-VAE-2, and what is their own: choosing codes, averaging them, the price of codes.
+fn codes(c: &mut Criterion) {
+    let by_gradient = VqStructure {
+        update: CodebookUpdate::Gradient,
+        ..VqStructure::default()
+    };
+    step_of(c, "vq-straight-through", |parameters, rng| {
+        VqVae::new(by_gradient, parameters, rng)
+    });
+    step_of(c, "vq-ema", |parameters, rng| {
+        VqVae::new(VqStructure::default(), parameters, rng)
+    });
+    let small = VqStructure {
+        codes: 64,
+        ..VqStructure::default()
+    };
+    step_of(c, "vq-vae-2", |parameters, rng| {
+        VqVae2::new(small, 4, parameters, rng)
+    });
+
+    let vectors = |shape: [usize; 2], seed| -> Array2<f32> {
+        let values: Value<f32> = normal(&shape, seed);
+        values.into_dimensionality().expect("a matrix").to_owned()
+    };
+    let (z, table) = (vectors([BATCH * 16, 16], 0), vectors([128, 16], 1));
+    c.bench_function("autoencoders/vq-straight-through/nearest", |b| {
+        b.iter(|| black_box(nearest(z.view(), table.view()).expect("finite numbers")));
+    });
+    let chosen = nearest(z.view(), table.view()).expect("finite numbers");
+    let averages = MovingAverages::of(z.view(), &chosen, 128);
+    c.bench_function("autoencoders/vq-ema/averages", |b| {
+        b.iter(|| black_box(averages.step(&MovingAverages::of(z.view(), &chosen, 128), 0.99)));
+    });
+    let structure = PriorStructure {
+        positions: 16,
+        codes: 128,
+        embedding: 32,
+        hidden: 64,
+    };
+    let mut parameters = Parameters::<f32>::new();
+    let rng = &mut stream(1, "weights", 0);
+    let prior = AutoregressivePrior::new(structure, &mut parameters, "prior", rng);
+    let numbers = Array2::from_shape_vec((BATCH, 16), chosen).expect("sixteen to an image");
+    let mut tape = Tape::new();
+    c.bench_function("autoencoders/vq-bound/prior", |b| {
+        b.iter(|| {
+            let (_, gradients) = parameters.value_and_gradients(&mut tape, |p| {
+                (prior.log_probability(p, numbers.view()).mean(), ())
+            });
+            black_box(gradients);
+        });
+    });
 }
 
 fn parts(c: &mut Criterion) {
@@ -158,6 +229,6 @@ fn parts(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = short();
-    targets = steps, parts
+    targets = steps, codes, parts
 }
 criterion_main!(benches);
