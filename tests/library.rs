@@ -95,6 +95,7 @@ mod distributions {
 
 mod nn {
     mod dense;
+    mod gru;
     mod initialisation;
     mod mlp;
     mod optimisers;
