@@ -578,13 +578,25 @@ struct GateRow<'a, T, F> {
 impl<T: Scalar, F: Fn([T; 3], [T; 3], T) -> T> Kernel for GateRow<'_, T, F> {
     #[inline(always)]
     fn run(self) {
-        let Self { x, a, h, y, f } = self;
-        let width = y.len();
-        let ([x0, x1, x2], [a0, a1, a2]) = (x.map(|x| &x[..width]), a.map(|a| &a[..width]));
-        let h = &h[..width];
-        for i in 0..width {
-            y[i] = f([x0[i], x1[i], x2[i]], [a0[i], a1[i], a2[i]], h[i]);
-        }
+        gate_row_loop(self.x, self.a, self.h, self.y, self.f);
+    }
+}
+
+/// A function of its own, for the reason of [`update3_loop`].
+#[inline(always)]
+fn gate_row_loop<T: Scalar>(
+    [x0, x1, x2]: [&[T]; 3],
+    [a0, a1, a2]: [&[T]; 3],
+    h: &[T],
+    y: &mut [T],
+    f: &impl Fn([T; 3], [T; 3], T) -> T,
+) {
+    let width = y.len();
+    let (x0, x1, x2) = (&x0[..width], &x1[..width], &x2[..width]);
+    let (a0, a1, a2) = (&a0[..width], &a1[..width], &a2[..width]);
+    let h = &h[..width];
+    for i in 0..width {
+        y[i] = f([x0[i], x1[i], x2[i]], [a0[i], a1[i], a2[i]], h[i]);
     }
 }
 

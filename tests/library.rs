@@ -54,6 +54,7 @@ mod data {
     mod folders;
     mod idx;
     mod images;
+    mod sequences;
     mod shared;
     mod special_files;
 

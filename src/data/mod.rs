@@ -83,6 +83,7 @@ mod open;
 mod place;
 #[cfg(feature = "cli")]
 mod png_folder;
+mod sequences;
 mod source;
 #[cfg(feature = "cli")]
 mod split;
@@ -92,6 +93,7 @@ pub use error::DataError;
 pub use images::Images;
 #[cfg(feature = "cli")]
 pub use open::{OpenOptions, TEST_FRACTION};
+pub use sequences::{Direction, ImageSequences, Motion, roll};
 pub use source::{Pixels, Source};
 
 /// A named pair of image sets: one to train on, one to test on.
