@@ -73,6 +73,7 @@ mod file;
 mod folder;
 pub mod idx;
 mod images;
+mod linear_gaussian_sequence;
 #[cfg(feature = "cli")]
 mod npy;
 #[cfg(feature = "cli")]
@@ -91,6 +92,7 @@ mod split;
 pub use binarisation::{Binarisation, UnknownBinarisation};
 pub use error::DataError;
 pub use images::Images;
+pub use linear_gaussian_sequence::{LinearGaussianSequences, noisy_walk};
 #[cfg(feature = "cli")]
 pub use open::{OpenOptions, TEST_FRACTION};
 pub use sequences::{Direction, ImageSequences, Motion, roll};
