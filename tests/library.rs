@@ -54,6 +54,7 @@ mod data {
     mod folders;
     mod idx;
     mod images;
+    mod sequences;
     mod shared;
     mod special_files;
 
@@ -95,6 +96,7 @@ mod distributions {
 
 mod nn {
     mod dense;
+    mod gru;
     mod initialisation;
     mod mlp;
     mod optimisers;

@@ -84,6 +84,7 @@ mod open;
 mod place;
 #[cfg(feature = "cli")]
 mod png_folder;
+mod sequences;
 mod source;
 #[cfg(feature = "cli")]
 mod split;
@@ -94,6 +95,7 @@ pub use images::Images;
 pub use linear_gaussian_sequence::{LinearGaussianSequences, noisy_autoregression};
 #[cfg(feature = "cli")]
 pub use open::{OpenOptions, TEST_FRACTION};
+pub use sequences::{Direction, ImageSequences, Motion, roll};
 pub use source::{Pixels, Source};
 
 /// A named pair of image sets: one to train on, one to test on.
