@@ -18,15 +18,17 @@ pub struct LinearGaussianSequences<T> {
     observations: Array3<T>,
 }
 
-/// z_t = 0.9 z_(t-1) + N(0, 0.19), which has the variance 1 at all times, and x_t = z_t + N(0, 0.3). Once the filter has
-/// settled, knowing the past is worth 0.375 nats per observation.
-pub fn noisy_walk() -> StateSpace {
-    let [a, q, c, r, p] = [0.9, 0.19, 1.0, 0.3, 1.0].map(|x| arr2(&[[x]]));
+/// z_t = 0.9 z_(t-1) + N(0, 0.1), from its stationary distribution on, and x_t = z_t + N(0, 0.16): an autoregression seen through
+/// noise. Once the filter has settled, knowing the past is worth 0.372 nats per observation.
+pub fn noisy_autoregression() -> StateSpace {
+    let [a, q, c, r] = [0.9, 0.1, 1.0, 0.16];
+    let matrix = |x| arr2(&[[x]]);
     let start = Moments {
         mean: Array1::zeros(1),
-        covariance: p,
+        covariance: matrix(q / (1.0 - a * a)),
     };
-    StateSpace::new((a, q), (c, r), start).expect("three variances above 0")
+    let noise_after = |map, noise| (matrix(map), matrix(noise));
+    StateSpace::new(noise_after(a, q), noise_after(c, r), start).expect("three variances above 0")
 }
 
 impl<T: Scalar> LinearGaussianSequences<T> {

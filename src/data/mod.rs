@@ -92,7 +92,7 @@ mod split;
 pub use binarisation::{Binarisation, UnknownBinarisation};
 pub use error::DataError;
 pub use images::Images;
-pub use linear_gaussian_sequence::{LinearGaussianSequences, noisy_walk};
+pub use linear_gaussian_sequence::{LinearGaussianSequences, noisy_autoregression};
 #[cfg(feature = "cli")]
 pub use open::{OpenOptions, TEST_FRACTION};
 pub use sequences::{Direction, ImageSequences, Motion, roll};
