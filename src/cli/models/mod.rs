@@ -6,7 +6,7 @@ mod contractive;
 mod denoising;
 mod images;
 mod k_sparse;
-mod quantised;
+pub mod quantised;
 mod saved;
 mod sparse;
 pub mod td_vae;
