@@ -45,6 +45,7 @@ mod cli {
     mod reproduce;
     mod resume;
     mod shared;
+    mod td_vae;
     mod toy_model;
     mod training;
 }
