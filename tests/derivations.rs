@@ -97,6 +97,8 @@ mod autoencoders {
     mod linear_autoencoder_is_pca;
     mod shared;
     mod sparse;
+    mod td_vae_jumpy;
+    mod td_vae_one_step;
     mod vq_bound;
     mod vq_ema;
     mod vq_straight_through;

@@ -45,6 +45,7 @@ mod cli {
     mod reproduce;
     mod resume;
     mod shared;
+    mod td_vae;
     mod toy_model;
     mod training;
 }
@@ -54,6 +55,7 @@ mod data {
     mod folders;
     mod idx;
     mod images;
+    mod sequences;
     mod shared;
     mod special_files;
 
@@ -95,6 +97,7 @@ mod distributions {
 
 mod nn {
     mod dense;
+    mod gru;
     mod initialisation;
     mod mlp;
     mod optimisers;

@@ -9,12 +9,14 @@ mod corruption;
 mod denoising;
 mod expansion;
 mod k_sparse;
+mod kalman;
 mod linear_denoiser;
 mod model;
 mod pca;
 mod smoothed;
 mod sparse;
 mod stacked;
+mod td_vae;
 mod tempered;
 mod units;
 mod vq_vae;
@@ -31,12 +33,16 @@ pub use expansion::{
     ResidualExpansion, reconstruction_expansion, sigmoid_expansion, sigmoid_slopes,
 };
 pub use k_sparse::{KSparse, keep_largest, least_squares_residual, support};
+pub use kalman::{Filtered, PairPosterior, Smoothed, StateSpace};
 pub use linear_denoiser::LinearDenoiser;
 pub use model::{Autoencoder, Coding, ReconstructionLoss, Structure, slope_from_output};
 pub use pca::{Centring, Pca};
 pub use smoothed::SmoothedMixture;
 pub use sparse::{Sparse, rate_divergence, sparsity, sparsity_of_logits};
 pub use stacked::{Encoders, Stacked, StackedLayer};
+pub use td_vae::{
+    ExactGap, LayeredGaussian, PairBound, Predictive, TdStructure, TdVae, TimePair, exact_gap,
+};
 pub use tempered::{tempered_evidence, tempered_log_posterior};
 pub use units::UnitStatistics;
 pub use vq_vae::{DiscreteCoding, VqStructure, VqVae, quadratic_terms, uniform_code_bounds};

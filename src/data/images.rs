@@ -185,6 +185,36 @@ impl Images {
         self
     }
 
+    /// The images at half the height and width: each pixel the mean of four, rounded to the nearest byte, halves up. A last line or
+    /// column that has no partner is left out.
+    ///
+    /// # Panics
+    ///
+    /// If an image is less than two pixels high or wide.
+    pub fn halved(&self) -> Self {
+        let (height, width) = (self.height / 2, self.width / 2);
+        assert!(
+            height > 0 && width > 0,
+            "images of {} x {} pixels have no half",
+            self.height,
+            self.width
+        );
+        let pixels = Array2::from_shape_fn((self.len(), height * width), |(image, pixel)| {
+            let (y, x) = (2 * (pixel / width), 2 * (pixel % width));
+            let four = [(y, x), (y, x + 1), (y + 1, x), (y + 1, x + 1)];
+            let sum: u16 = (four.iter())
+                .map(|(y, x)| u16::from(self.pixels[(image, y * self.width + x)]))
+                .sum();
+            u8::try_from((sum + 2) / 4).expect("the mean of four bytes")
+        });
+        Self {
+            pixels,
+            height,
+            width,
+            labels: self.labels.clone(),
+        }
+    }
+
     /// The images of the given `indices`, in that order, as numbers in `[0, 1]`: an array of shape
     /// (`indices.len()`, `height * width`).
     ///

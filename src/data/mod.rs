@@ -74,6 +74,7 @@ mod file;
 mod folder;
 pub mod idx;
 mod images;
+mod linear_gaussian_sequence;
 #[cfg(feature = "cli")]
 mod npy;
 #[cfg(feature = "cli")]
@@ -84,6 +85,7 @@ mod open;
 mod place;
 #[cfg(feature = "cli")]
 mod png_folder;
+mod sequences;
 mod source;
 #[cfg(feature = "cli")]
 mod split;
@@ -92,8 +94,10 @@ pub use binarisation::{Binarisation, UnknownBinarisation};
 pub use codes::Codes;
 pub use error::DataError;
 pub use images::Images;
+pub use linear_gaussian_sequence::{LinearGaussianSequences, noisy_autoregression};
 #[cfg(feature = "cli")]
 pub use open::{OpenOptions, TEST_FRACTION};
+pub use sequences::{Direction, ImageSequences, Motion, roll};
 pub use source::{Pixels, Source};
 
 /// A named pair of image sets: one to train on, one to test on.

@@ -35,6 +35,7 @@
 #[cfg(feature = "cli")]
 pub mod checkpoint;
 mod dense;
+mod gru;
 mod initialisation;
 mod model;
 mod optimiser;
@@ -42,6 +43,7 @@ mod parameters;
 mod schedule;
 
 pub use dense::{Activation, Dense, Mlp, UnknownActivation, dense};
+pub use gru::Gru;
 pub use initialisation::Initialisation;
 pub use model::{Batch, Model, Objective, Step};
 pub use optimiser::{Adam, Sgd};

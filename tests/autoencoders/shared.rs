@@ -1,5 +1,7 @@
 //! Small autoencoders with random weights.
 
+pub mod sequences;
+
 use elbo::autodiff::{Tape, Var};
 use elbo::autoencoders::{Autoencoder, ReconstructionLoss, Structure};
 use elbo::distributions::noise::stream;

@@ -3,6 +3,7 @@
 mod autoencoders;
 mod codes;
 mod stacked;
+mod td_vae;
 mod trainings;
 
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use clap::{Args, Subcommand};
 use autoencoders::AutoencoderTable;
 use codes::CodeTable;
 use stacked::StackedTable;
+use td_vae::TdVaeTable;
 
 /// Train the models of a table of the notes and print it, with the published figures beside it
 ///
@@ -28,10 +30,11 @@ pub struct Reproduce {
 fn rows() -> String {
     let list = |names: Vec<&str>| names.join(", ");
     format!(
-        "Rows, for `--only`:\n  autoencoders: {}\n  codes: {}\n  stacked: {}",
+        "Rows, for `--only`:\n  autoencoders: {}\n  codes: {}\n  stacked: {}\n  td-vae: {}",
         list(autoencoders::names()),
         list(codes::names()),
-        list(stacked::names())
+        list(stacked::names()),
+        list(td_vae::names())
     )
 }
 
@@ -42,6 +45,7 @@ enum Table {
     Autoencoders(AutoencoderTable),
     Codes(CodeTable),
     Stacked(StackedTable),
+    TdVae(TdVaeTable),
 }
 
 impl Reproduce {
@@ -54,6 +58,7 @@ impl Reproduce {
             Table::Autoencoders(table) => table.run(),
             Table::Codes(table) => table.run(),
             Table::Stacked(table) => table.run(),
+            Table::TdVae(table) => table.run(),
         }
     }
 }
