@@ -8,6 +8,7 @@ mod contractive;
 mod corruption;
 mod denoising;
 mod expansion;
+mod higgins_metric;
 mod k_sparse;
 mod linear_denoiser;
 mod model;
@@ -30,6 +31,7 @@ pub use denoising::Denoising;
 pub use expansion::{
     ResidualExpansion, reconstruction_expansion, sigmoid_expansion, sigmoid_slopes,
 };
+pub use higgins_metric::HigginsMetric;
 pub use k_sparse::{KSparse, keep_largest, least_squares_residual, support};
 pub use linear_denoiser::LinearDenoiser;
 pub use model::{Autoencoder, Coding, ReconstructionLoss, Structure, slope_from_output};

@@ -12,8 +12,8 @@ use crate::autodiff::array;
 use crate::autoencoders::{Centring, Corruption, LinearDenoiser, Pca};
 use crate::cli::models::autoencoders::{AutoencoderCommand, figures::Measured, views};
 use crate::cli::models::{
-    ContractiveCommand, DataCommand, DenoisingCommand, FILE, Header, ImageData, KSparseCommand,
-    LoadedData, ModelFile, PlainCommand, Saved, SparseCommand,
+    ContractiveCommand, DataCommand, DenoisingCommand, FILE, Header, ImageCommand, ImageData,
+    KSparseCommand, LoadedData, ModelFile, PlainCommand, Saved, SparseCommand,
 };
 use crate::cli::options::{Data, positive};
 use crate::cli::progress::say;
