@@ -1,4 +1,4 @@
-//! What a training step of each autoencoder costs, and the parts that are its own: corruption, rates, support, Jacobian.
+//! What a training step of each autoencoder costs, and the parts that are its own: corruption, rates, support, Jacobian, shapes.
 
 use std::hint::black_box;
 
@@ -6,11 +6,14 @@ use common::{normal, short, uniform};
 use criterion::{Criterion, criterion_group, criterion_main};
 use elbo::autodiff::{Tape, Value};
 use elbo::autoencoders::{
-    Autoencoder, Contractive, Corruption, Denoising, JacobianNorm, KSparse, ReconstructionLoss,
-    SmoothedMixture, Sparse, Structure, sigmoid_expansion, sparsity, support,
+    Autoencoder, BetaVae, CodeCost, Contractive, Corruption, Denoising, JacobianNorm, KSparse,
+    ReconstructionLoss, SmoothedMixture, Sparse, Structure, sigmoid_expansion, sparsity, support,
+    tempered_evidence,
 };
+use elbo::data::{Shapes, Source};
 use elbo::distributions::noise::stream;
 use elbo::nn::{Activation, Adam, Model, Parameters, Step};
+use elbo::vae::{Architecture, Vae};
 
 mod common;
 
@@ -29,7 +32,7 @@ fn tied() -> Structure {
     }
 }
 
-/// Times the step of a model: forward and backward on the tape, Adam.
+/// Times the step of an autoencoder on images of 784 pixels.
 fn step<M: Model<f32>>(
     c: &mut Criterion,
     name: &str,
@@ -38,9 +41,19 @@ fn step<M: Model<f32>>(
 ) {
     let mut parameters = Parameters::new();
     let networks = Autoencoder::new(structure, &mut parameters, &mut stream(1, "weights", 0));
-    let model = around(networks);
+    step_of(c, name, parameters, &around(networks), 784);
+}
+
+/// Times the step of a model: forward and backward on the tape, Adam.
+fn step_of<M: Model<f32>>(
+    c: &mut Criterion,
+    name: &str,
+    mut parameters: Parameters<f32>,
+    model: &M,
+    pixels: usize,
+) {
     let (mut tape, mut adam, mut rng) = (Tape::new(), Adam::new(1e-3), stream(1, "noise", 0));
-    let x: Value<f32> = uniform(&[BATCH, 784]);
+    let x: Value<f32> = uniform(&[BATCH, pixels]);
     c.bench_function(&format!("autoencoders/{name}/step"), |b| {
         b.iter(|| {
             let (loss, gradients) = parameters.value_and_gradients(&mut tape, |p| {
@@ -98,6 +111,49 @@ fn steps(c: &mut Criterion) {
         ..tied()
     };
     step(c, "k-sparse", wide, |networks| KSparse::new(networks, 25.0));
+}
+
+/// The β-VAE of `elbo train beta-vae`, the shapes that it is trained on, and tempering.
+fn prices(c: &mut Criterion) {
+    let architecture = Architecture {
+        dimensions: 1024,
+        hidden: vec![256, 256],
+        latent: 10,
+        ..Architecture::default()
+    };
+    for (name, cost) in [
+        ("beta-vae", CodeCost::Weight(4.0.into())),
+        (
+            "beta-vae-capacity",
+            CodeCost::Capacity {
+                weight: 100.0,
+                capacity: 25.0.into(),
+            },
+        ),
+    ] {
+        let mut parameters = Parameters::new();
+        let mut rng = stream(1, "weights", 0);
+        let vae = Vae::new(architecture.clone(), &mut parameters, &mut rng);
+        step_of(c, name, parameters, &BetaVae::new(vae, cost), 1024);
+    }
+    let [shapes, _] = Shapes::split(32, 51_200, 10_000);
+    let (indices, mut tape) = (Vec::from_iter(0..BATCH), Tape::<f32>::new());
+    let mut rng = stream(1, "noise", 0);
+    c.bench_function("autoencoders/beta-vae/shapes", |b| {
+        b.iter(|| {
+            black_box(shapes.batch(&tape, &indices, &mut rng));
+            tape.reset();
+        });
+    });
+    let terms = [0, 1].map(|seed| normal(&[BATCH, 500], seed));
+    c.bench_function("autoencoders/beta-tempers/evidence", |b| {
+        b.iter(|| {
+            let [log_prior, log_likelihood] = [0, 1].map(|i| tape.variable(terms[i].clone()));
+            let evidence = tempered_evidence(log_prior, log_likelihood, 4.0).sum();
+            black_box(tape.gradients(evidence).wrt(log_likelihood));
+            tape.reset();
+        });
+    });
 }
 
 fn parts(c: &mut Criterion) {
@@ -158,6 +214,6 @@ fn parts(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = short();
-    targets = steps, parts
+    targets = steps, prices, parts
 }
 criterion_main!(benches);

@@ -37,6 +37,7 @@ mod check {
 mod cli {
     mod arguments;
     mod autoencoders;
+    mod beta_vae;
     mod evaluation;
     mod figures;
     mod inputs;
@@ -54,6 +55,7 @@ mod data {
     mod folders;
     mod idx;
     mod images;
+    mod shapes;
     mod shared;
     mod special_files;
 
@@ -78,7 +80,7 @@ mod data {
     #[cfg(feature = "cli")]
     mod splits;
     #[cfg(feature = "cli")]
-    mod writers;
+    pub mod writers;
 }
 
 mod distributions {

@@ -1,25 +1,23 @@
 //! The autoencoders on MNIST: errors, Jacobians, probes, and closed forms.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use ndarray::{Array2, Axis};
 
+use super::{ensure_of_row, train};
 use crate::autodiff::array;
 use crate::autoencoders::{Centring, Corruption, LinearDenoiser, Pca};
 use crate::cli::models::autoencoders::{AutoencoderCommand, figures::Measured, views};
 use crate::cli::models::{
-    ContractiveCommand, DataCommand, DenoisingCommand, FILE, Header, ImageCommand, ImageData,
-    KSparseCommand, LoadedData, ModelFile, PlainCommand, Saved, SparseCommand,
+    ContractiveCommand, DataCommand, DenoisingCommand, ImageCommand, ImageData, KSparseCommand,
+    LoadedData, ModelFile, PlainCommand, Saved, SparseCommand,
 };
 use crate::cli::options::{Data, positive};
 use crate::cli::progress::say;
-use crate::cli::registry::MODELS;
-use crate::cli::run_on;
-use crate::cli::train::is_unfinished;
 use crate::distributions::Moments;
 use crate::vae::symmetric_eigen;
 
@@ -144,11 +142,9 @@ impl AutoencoderTable {
                 continue;
             }
             let folder = self.out.join(row.name);
-            if is_unfinished(&folder) || !folder.join(FILE).exists() {
-                let exit = self.train(row, &folder)?;
-                if exit != ExitCode::SUCCESS {
-                    return Ok(exit);
-                }
+            let exit = train(&self.arguments(row), self.data.path(), &folder)?;
+            if exit != ExitCode::SUCCESS {
+                return Ok(exit);
             }
             let file = ModelFile::open(&folder)?;
             if context.is_none() {
@@ -156,12 +152,9 @@ impl AutoencoderTable {
                 context = Some(Context { data });
             }
             let context = context.as_ref().expect("read above");
-            self.ensure_of_row(row, &file.header()?, context.data.checksum)?;
-            say(&format!(
-                "\n{}: elbo train {}",
-                row.name,
-                self.arguments(row)
-            ))?;
+            let arguments = self.arguments(row);
+            ensure_of_row(&arguments, &folder, &file.header()?, context.data.checksum)?;
+            say(&format!("\n{}: elbo train {arguments}", row.name))?;
             (row.print)(&file, context)?;
             say(&format!("  reference  {}", row.reference))?;
         }
@@ -174,40 +167,6 @@ impl AutoencoderTable {
             Some(epochs) => format!("{arguments} --epochs {epochs}"),
             None => arguments,
         }
-    }
-
-    /// Refuses a model that is there already and was trained for another number of epochs or on other data.
-    fn ensure_of_row(&self, row: &Row, header: &Header, checksum: u32) -> Result<()> {
-        let arguments = self.arguments(row);
-        let epochs = arguments
-            .rsplit_once("--epochs ")
-            .map(|(_, epochs)| epochs.split(' ').next());
-        let epochs: Option<usize> = epochs.flatten().and_then(|epochs| epochs.parse().ok());
-        let trained = header.settings.as_ref().map(|settings| settings.epochs);
-        let folder = self.out.join(row.name);
-        ensure!(
-            trained == epochs && header.data_checksum == Some(checksum),
-            "{} holds a model that was trained for another number of epochs or on other data: remove it, or choose another \
-             --out",
-            folder.display()
-        );
-        Ok(())
-    }
-
-    /// `elbo train` with the arguments of a row, or on with what is there of it.
-    fn train(&self, row: &Row, folder: &Path) -> Result<ExitCode> {
-        let mut words: Vec<PathBuf> = ["elbo", "train"].map(PathBuf::from).to_vec();
-        words.extend([PathBuf::from("--out"), folder.to_owned()]);
-        if is_unfinished(folder) {
-            words.push(PathBuf::from("--resume"));
-        } else {
-            let arguments = self.arguments(row);
-            words.splice(2..2, arguments.split_whitespace().map(PathBuf::from));
-            if let Some(path) = self.data.path() {
-                words.extend([PathBuf::from("--data"), path.to_owned()]);
-            }
-        }
-        run_on(MODELS, words.into_iter().map(Into::into))
     }
 
     /// The data of the table: those that the first model was trained on.

@@ -5,11 +5,12 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 use super::BetaVaeCommand;
 use crate::autodiff::{Tape, array};
 use crate::autoencoders::HigginsMetric;
-use crate::cli::models::{Saved, ShapeSource};
+use crate::cli::models::{Configuration, Saved, ShapeSource};
 use crate::data::Source;
 use crate::data::shapes::{NAMES, VALUES};
 use crate::distributions::Estimate;
 use crate::distributions::noise::stream;
+use crate::nn::Parameters;
 use crate::vae::Vae;
 
 /// Test images whose pairs the metric is made of, at most.
@@ -84,7 +85,7 @@ impl Known {
 
     /// The metric of a trained encoder, from several draws of points.
     pub fn of_model(&self, saved: &Saved<BetaVaeCommand>) -> Score {
-        let codes = self.codes(saved.model.vae(), saved);
+        let codes = self.codes(saved.model.vae(), &saved.parameters);
         self.score((0..REPEATS).map(|_| codes.view()))
     }
 
@@ -95,16 +96,20 @@ impl Known {
                 let mut configuration = saved.configuration.clone();
                 let settings = &mut configuration.settings;
                 settings.seed = settings.seed.wrapping_add(repeat);
-                let (model, parameters) = configuration.fresh();
-                let fresh = Saved {
-                    configuration,
-                    model,
-                    parameters,
-                };
-                self.codes(fresh.model.vae(), &fresh)
+                self.fresh_codes(&configuration)
             })
             .collect();
         self.score(codes.iter().map(|codes| codes.view()))
+    }
+
+    /// The metric of the encoder that a trained one began as.
+    pub fn of_fresh(&self, saved: &Saved<BetaVaeCommand>) -> Score {
+        self.score([self.fresh_codes(&saved.configuration).view()])
+    }
+
+    fn fresh_codes(&self, configuration: &Configuration<BetaVaeCommand>) -> Array2<f32> {
+        let (model, parameters) = configuration.fresh();
+        self.codes(model.vae(), &parameters)
     }
 
     /// The metric of the pixels themselves.
@@ -113,13 +118,13 @@ impl Known {
     }
 
     /// The means of q(z|x).
-    fn codes(&self, vae: &Vae, saved: &Saved<BetaVaeCommand>) -> Array2<f32> {
+    fn codes(&self, vae: &Vae, parameters: &Parameters<f32>) -> Array2<f32> {
         let chunks = (0..self.images.nrows()).step_by(BATCH);
         let parts: Vec<Array2<f32>> = chunks
             .map(|first| {
                 let last = self.images.nrows().min(first + BATCH);
                 let images = self.images.slice(s![first..last, ..]);
-                vae.codes(&saved.parameters, images).mean
+                vae.codes(parameters, images).mean
             })
             .collect();
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
@@ -127,7 +132,7 @@ impl Known {
     }
 }
 
-/// The mean and the standard deviation.
+/// The mean and the standard deviation, which one value alone does not have: it is infinite then.
 pub fn spread(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;
     let estimate = Estimate::of(values.iter().copied()).expect("accuracies are numbers");

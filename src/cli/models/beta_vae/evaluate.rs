@@ -31,9 +31,9 @@ fn report(known: &Known, saved: &Saved<BetaVaeCommand>) -> Result<()> {
         known.images.nrows()
     ))?;
     let line = |name: &str, score: Score, note: &str| {
-        let one = |(mean, deviation): (f64, f64)| match deviation.is_nan() || deviation == 0.0 {
-            true => format!("{mean:5.1}       "),
-            false => format!("{mean:5.1} ± {deviation:4.1}"),
+        let one = |(mean, deviation): (f64, f64)| match deviation.is_finite() {
+            true => format!("{mean:5.1} ± {deviation:4.1}"),
+            false => format!("{mean:5.1}       "),
         };
         let (all, rest) = (one(score.all), one(score.without_first));
         say(format!("    {name:18}{all}  {rest}  {note}").trim_end())
@@ -43,12 +43,10 @@ fn report(known: &Known, saved: &Saved<BetaVaeCommand>) -> Result<()> {
     let seeds = format!("({REPEATS} seeds)");
     line("untrained encoder", known.of_untrained(saved), &seeds)?;
     line("pixels", known.of_pixels(), "")?;
-    line(
-        "chance",
-        Score {
-            all: (100.0 / factors as f64, 0.0),
-            without_first: (100.0 / (factors - 1) as f64, 0.0),
-        },
-        "",
-    )
+    let chance = |factors: usize| (100.0 / factors as f64, f64::INFINITY);
+    let score = Score {
+        all: chance(factors),
+        without_first: chance(factors - 1),
+    };
+    line("chance", score, "")
 }

@@ -23,7 +23,7 @@ use crate::vae::{Architecture, Likelihood, Vae};
 const BETA: f64 = 4.0;
 
 /// γ, if nothing else is asked for.
-const GAMMA: f64 = 100.0;
+const GAMMA: f64 = 10.0;
 
 /// Over how many epochs a capacity rises, if nothing else is asked for.
 const CAPACITY_EPOCHS: usize = 10;
@@ -53,7 +53,7 @@ pub struct BetaVaeCommand {
     #[arg(long, value_name = "NATS", conflicts_with = "beta", value_parser = weight, allow_negative_numbers = true)]
     capacity: Option<f64>,
 
-    /// γ: how dearly a nat more or less than the capacity is paid for [default: 100]
+    /// γ: how dearly a nat more or less than the capacity is paid for [default: 10]
     #[arg(long, value_name = "GAMMA", requires = "capacity", value_parser = weight, allow_negative_numbers = true)]
     gamma: Option<f64>,
 

@@ -101,17 +101,13 @@ fn traversals(saved: &Saved<BetaVaeCommand>, x: ArrayView2<'_, f32>) -> Result<(
     ))
 }
 
-/// Higgins' metric, beside what it is to be compared with; it is printed too.
+/// Higgins' metric beside that of encoders that have learnt nothing; it is printed too.
 fn metric(saved: &Saved<BetaVaeCommand>, known: &Known) -> Result<(String, Figure)> {
-    let scores = [
-        known.of_model(saved),
-        known.of_untrained(saved),
-        known.of_pixels(),
-    ];
+    let scores = [known.of_model(saved), known.of_untrained(saved)];
     let (factors, first) = (known.count(), known.first());
     let text = |of: fn(&Score) -> f64| {
-        let [model, untrained, pixels] = scores.each_ref().map(of);
-        format!("{model:.1} % ({untrained:.1} % untrained, {pixels:.1} % from the pixels)")
+        let [model, untrained] = scores.each_ref().map(of);
+        format!("{model:.1} % ({untrained:.1} % untrained)")
     };
     let (all, rest) = (
         text(|score| score.all.0),
@@ -120,37 +116,30 @@ fn metric(saved: &Saved<BetaVaeCommand>, known: &Known) -> Result<(String, Figur
     say(&format!(
         "Higgins' metric: {all} of {factors} factors, {rest} without {first}."
     ))?;
-    let bars = |of: fn(&Score) -> f64| {
-        let numbered = scores.iter().enumerate();
-        let bars = numbered.map(|(i, score)| ((i + 1) as f64, of(score)));
-        bars.collect::<Vec<_>>()
-    };
-    let panel = |title: String, chance: f64, points: Vec<(f64, f64)>| {
+    let panel = |title: String, count: usize, of: fn(&Score) -> f64| {
+        let bars = (1..)
+            .zip(&scores)
+            .map(|(i, score)| (f64::from(i), of(score)));
         Panel::new(
             title,
-            Axis::whole("1: this encoder, 2: untrained ones, 3: pixels"),
+            Axis::whole("1: this encoder, 2: untrained encoders"),
             Axis::linear("% right").range(0.0, 100.0),
         )
-        .bars("", colors::BLUE, 0.6, points)
-        .horizontal(chance, "chance")
+        .bars("", colors::BLUE, 0.6, bars.collect())
+        .horizontal(100.0 / count as f64, "chance")
     };
-    let chance = |count: usize| 100.0 / count as f64;
-    let svg = Chart::new("Higgins' metric of this encoder, of untrained ones and of pixels")
-        .panel(panel(
-            format!("All {factors} factors"),
-            chance(factors),
-            bars(|score| score.all.0),
-        ))
-        .panel(panel(
-            format!("Without {first}"),
-            chance(factors - 1),
-            bars(|score| score.without_first.0),
-        ))
+    let svg = Chart::new("Higgins' metric of this encoder and of untrained ones")
+        .panel(panel(format!("All {factors} factors"), factors, |score| {
+            score.all.0
+        }))
+        .panel(panel(format!("Without {first}"), factors - 1, |score| {
+            score.without_first.0
+        }))
         .svg();
     let caption = format!(
         "How often a linear classifier tells which factor the two images of 64 pairs share, from the mean distance of their codes: {all} of \
          {factors} factors, {rest} without {first}. The higher, the more a factor has units of its own. An encoder that has learnt nothing \
-         is far above chance: compare with that."
+         is far above chance: compare with that. `elbo evaluate` adds the pixels."
     );
     Ok(figure(
         "higgins-metric.svg",
