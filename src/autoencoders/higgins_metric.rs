@@ -1,7 +1,7 @@
 //! How well a linear classifier tells which factor two images share (Higgins et al., *β-VAE*, 2017, section 3;
 //! [notes](crate::autoencoders#beta-vae)).
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, Zip, s};
 use rand::Rng;
 use rand::rngs::StdRng;
 
@@ -74,6 +74,23 @@ impl HigginsMetric {
             self.pairs > 0 && self.training_points > 0 && self.test_points > 0,
             "expected pairs and points, found {self:?}"
         );
+        let (points, kept) = self.points(codes, factors, among, rng);
+        let (train, test) = points.view().split_at(Axis(0), self.training_points);
+        let (learnt, asked) = kept.split_at(self.training_points);
+        let (classifier, parameters) = classifier((train, learnt), among.len(), rng);
+        let found = classifier.classify(&parameters, test);
+        let right = found.iter().zip(asked).filter(|(a, b)| a == b).count();
+        right as f64 / asked.len() as f64
+    }
+
+    /// All points, one a row, and the place of each one's y in `among`.
+    fn points<T: Scalar>(
+        &self,
+        codes: ArrayView2<'_, T>,
+        factors: ArrayView2<'_, usize>,
+        among: &[usize],
+        rng: &mut StdRng,
+    ) -> (Array2<T>, Vec<usize>) {
         let groups: Vec<_> = (among.iter())
             .map(|&factor| by_value(factors, factor))
             .collect();
@@ -84,20 +101,31 @@ impl HigginsMetric {
             let y = rng.random_range(0..among.len());
             for _ in 0..self.pairs {
                 let first = rng.random_range(0..codes.nrows());
-                let same = &groups[y][factors[(first, among[y])]];
-                let second = same[rng.random_range(0..same.len())];
-                let (first, second) = (codes.row(first), codes.row(second));
-                ndarray::azip!((p in &mut point, &a in &first, &b in &second) *p = *p + (a - b).abs());
+                let second = another(&groups[y][factors[(first, among[y])]], first, rng);
+                // The sum, and not yet the mean: scales are taken away below.
+                let [z1, z2] = [first, second].map(|image| codes.row(image));
+                Zip::from(&mut point)
+                    .and(&z1)
+                    .and(&z2)
+                    .for_each(|sum, &a, &b| *sum = *sum + (a - b).abs());
             }
             kept.push(y);
         }
         standardise(&mut points);
-        let (train, test) = points.view().split_at(Axis(0), self.training_points);
-        let (learnt, asked) = kept.split_at(self.training_points);
-        let (classifier, parameters) = classifier((train, learnt), among.len(), rng);
-        let found = classifier.classify(&parameters, test);
-        let right = found.iter().zip(asked).filter(|(a, b)| a == b).count();
-        right as f64 / asked.len() as f64
+        (points, kept)
+    }
+}
+
+/// One of the images that is not this one, each as likely; if there is no other, this one. An image is no pair with itself: it
+/// would tell the factors with many values, of which few images share one, by their small distances.
+fn another(images: &[usize], this: usize, rng: &mut StdRng) -> usize {
+    let (&last, others) = images.split_last().expect("this one at least");
+    match others.len() {
+        0 => last,
+        count => match others[rng.random_range(0..count)] {
+            same if same == this => last,
+            other => other,
+        },
     }
 }
 

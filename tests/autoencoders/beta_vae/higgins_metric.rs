@@ -125,7 +125,7 @@ fn more_pairs_tell_more() {
         let metric = HigginsMetric { pairs, ..METRIC };
         metric.accuracy(code.view(), factors.view(), &[0, 1, 2, 3], &mut rng(35))
     };
-    let found = [1, 8, 64].map(of);
+    let found = [1, 3, 64].map(of);
     assert!(
         found[0] + 0.05 < found[1] && found[1] + 0.05 < found[2],
         "{found:?}"
@@ -148,7 +148,7 @@ fn only_the_factors_asked_for_are_chosen() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let (codes, known) = (Array2::<f64>::zeros((3, 2)), Array2::zeros((4, 2)));
-    let message = panic_message(|| drop(accuracy(&codes, &known)));
+    let message = panic_message(|| assert!(accuracy(&codes, &known) >= 0.0));
     assert!(
         message.contains("codes (3, 2), factors (4, 2)"),
         "{message}"
