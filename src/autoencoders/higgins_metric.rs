@@ -107,7 +107,7 @@ impl HigginsMetric {
                 Zip::from(&mut point)
                     .and(&z1)
                     .and(&z2)
-                    .for_each(|sum, &a, &b| *sum = *sum + (a - b).abs());
+                    .for_each(|sum, &a, &b| *sum += (a - b).abs());
             }
             kept.push(y);
         }

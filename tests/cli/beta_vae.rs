@@ -163,8 +163,11 @@ fn images_without_factors_do() {
 
 #[test]
 fn a_resumed_run_ends_in_the_same_bits() {
-    let (_folder, path) = sprites();
-    for data in [&["--data", path.to_str().unwrap()][..], &["--draws", "96"]] {
+    let images = small_data();
+    for data in [
+        &["--data", images.path().to_str().unwrap()][..],
+        &["--draws", "96"],
+    ] {
         let [whole, halves] = [(); 2].map(|()| TempDir::new().unwrap());
         train(&[data, &["--epochs", "3"]].concat(), &whole);
         train(&[data, &["--epochs", "1"]].concat(), &halves);
@@ -203,12 +206,13 @@ fn options_that_do_not_fit_are_refused() {
         assert!(!folder.exists(), "{more:?}");
     }
     let (data, out) = (small_data(), TempDir::new().unwrap());
-    train(&["--draws", "64", "--epochs", "1"], &out);
+    let (_folder, path) = sprites();
+    train(&["--data", path.to_str().unwrap(), "--epochs", "1"], &out);
     let other = [
         "evaluate",
         out.path().to_str().unwrap(),
         "--data",
         data.path().to_str().unwrap(),
     ];
-    assert!(refused(&other).contains("images of 32x32 pixels"));
+    assert!(refused(&other).contains("images of 6x6 pixels"));
 }

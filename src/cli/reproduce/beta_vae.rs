@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::{ensure_of_row, train};
-use crate::cli::models::beta_vae::disentanglement::{Known, Score, spread};
+use crate::cli::models::beta_vae::disentanglement::{Known, REPEATS, Score, spread};
 use crate::cli::models::{BetaVaeCommand, DataCommand, LoadedData, ModelFile, Saved, ShapeData};
 use crate::cli::options::positive;
 use crate::cli::progress::say;
@@ -146,7 +146,7 @@ fn measure(
     Measured {
         reconstruction: term("reconstruction"),
         kl: term("kl"),
-        score: known.of_model(saved),
+        score: known.of_model(saved, REPEATS),
         untrained: known.of_fresh(saved),
     }
 }

@@ -83,10 +83,10 @@ impl Known {
         }
     }
 
-    /// The metric of a trained encoder, from several draws of points.
-    pub fn of_model(&self, saved: &Saved<BetaVaeCommand>) -> Score {
+    /// The metric of a trained encoder, from so many draws of points.
+    pub fn of_model(&self, saved: &Saved<BetaVaeCommand>, draws: u64) -> Score {
         let codes = self.codes(saved.model.vae(), &saved.parameters);
-        self.score((0..REPEATS).map(|_| codes.view()))
+        self.score((0..draws).map(|_| codes.view()))
     }
 
     /// The metric of encoders with fresh weights from several seeds.

@@ -39,7 +39,7 @@ fn report(known: &Known, saved: &Saved<BetaVaeCommand>) -> Result<()> {
         say(format!("    {name:18}{all}  {rest}  {note}").trim_end())
     };
     let draws = format!("({REPEATS} draws of points)");
-    line("this encoder", known.of_model(saved), &draws)?;
+    line("this encoder", known.of_model(saved, REPEATS), &draws)?;
     let seeds = format!("({REPEATS} seeds)");
     line("untrained encoder", known.of_untrained(saved), &seeds)?;
     line("pixels", known.of_pixels(), "")?;

@@ -101,13 +101,13 @@ fn traversals(saved: &Saved<BetaVaeCommand>, x: ArrayView2<'_, f32>) -> Result<(
     ))
 }
 
-/// Higgins' metric beside that of encoders that have learnt nothing; it is printed too.
+/// Higgins' metric, from one draw of points, beside that of the encoder before training; it is printed too.
 fn metric(saved: &Saved<BetaVaeCommand>, known: &Known) -> Result<(String, Figure)> {
-    let scores = [known.of_model(saved), known.of_untrained(saved)];
+    let scores = [known.of_model(saved, 1), known.of_fresh(saved)];
     let (factors, first) = (known.count(), known.first());
     let text = |of: fn(&Score) -> f64| {
-        let [model, untrained] = scores.each_ref().map(of);
-        format!("{model:.1} % ({untrained:.1} % untrained)")
+        let [trained, before] = scores.each_ref().map(of);
+        format!("{trained:.1} % ({before:.1} % before training)")
     };
     let (all, rest) = (
         text(|score| score.all.0),
@@ -122,13 +122,13 @@ fn metric(saved: &Saved<BetaVaeCommand>, known: &Known) -> Result<(String, Figur
             .map(|(i, score)| (f64::from(i), of(score)));
         Panel::new(
             title,
-            Axis::whole("1: this encoder, 2: untrained encoders"),
+            Axis::whole("1: this encoder, 2: before training"),
             Axis::linear("% right").range(0.0, 100.0),
         )
         .bars("", colors::BLUE, 0.6, bars.collect())
         .horizontal(100.0 / count as f64, "chance")
     };
-    let svg = Chart::new("Higgins' metric of this encoder and of untrained ones")
+    let svg = Chart::new("Higgins' metric of this encoder, and before training")
         .panel(panel(format!("All {factors} factors"), factors, |score| {
             score.all.0
         }))
@@ -139,7 +139,7 @@ fn metric(saved: &Saved<BetaVaeCommand>, known: &Known) -> Result<(String, Figur
     let caption = format!(
         "How often a linear classifier tells which factor the two images of 64 pairs share, from the mean distance of their codes: {all} of \
          {factors} factors, {rest} without {first}. The higher, the more a factor has units of its own. An encoder that has learnt nothing \
-         is far above chance: compare with that. `elbo evaluate` adds the pixels."
+         is far above chance: compare with that. `elbo evaluate` adds the spread over draws and seeds, and the pixels."
     );
     Ok(figure(
         "higgins-metric.svg",
