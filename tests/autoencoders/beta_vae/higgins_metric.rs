@@ -14,6 +14,9 @@ const METRIC: HigginsMetric = HigginsMetric {
     test_points: 2000,
 };
 
+/// Images enough that what a few of them share by chance does not show.
+const MANY: usize = 40_000;
+
 /// Factors with so many values each, drawn independently.
 fn factors(values: &[usize], count: usize) -> Array2<usize> {
     let mut rng = rng(31);
@@ -62,8 +65,8 @@ fn a_perfect_code_is_always_read() {
 
 #[test]
 fn noise_is_read_by_chance() {
-    let factors = factors(&[3, 6, 40, 32, 32], 5000);
-    let noise = matrix(&mut rng(34), [5000, 10]);
+    let factors = factors(&[3, 6, 40, 32, 32], MANY);
+    let noise = matrix(&mut rng(34), [MANY, 10]);
     agrees(accuracy(&noise, &factors), 0.2, "a code of noise");
     // A code that says everything of one factor and nothing of the others: that factor is told from them, which are not told
     // from each other. One point in five is always right, and of the others one in four.
@@ -73,6 +76,21 @@ fn noise_is_read_by_chance() {
         0.4,
         "a code of one factor of five",
     );
+}
+
+#[test]
+fn an_image_is_no_pair_with_itself() {
+    // Two images share each value of the first factor: with itself, every other pair would be at distance 0.
+    let known = Array2::from_shape_fn((MANY, 2), |(i, k)| [i / 2, i % 2][k]);
+    let noise = matrix(&mut rng(37), [MANY, 6]);
+    agrees(
+        accuracy(&noise, &known),
+        0.5,
+        "noise, two images to a value",
+    );
+    // Alone with its value, there is no other.
+    let alone = Array2::from_shape_fn((6, 1), |(i, _)| i);
+    assert_eq!(accuracy(&Array2::zeros((6, 1)), &alone), 1.0);
 }
 
 /// Rows that mix four units: those of each pair by 45 degrees, or all four, each into each with weights ±½.
@@ -96,7 +114,7 @@ fn mixtures() -> [Array2<f64>; 2] {
 #[test]
 fn mixed_factors_cannot_be_told_apart() {
     // Four factors of one distribution: where two are mixed with equal weights, no mean distance depends on which of them is held.
-    let factors = factors(&[12; 4], 5000);
+    let factors = factors(&[12; 4], MANY);
     let code = as_code(&factors);
     let [pairs, all] = mixtures().map(|mix| accuracy(&code.dot(&mix.t()), &factors));
     agrees(pairs, 0.5, "a code that mixes two and two");
