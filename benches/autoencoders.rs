@@ -1,4 +1,4 @@
-//! What a training step of each autoencoder costs, and the parts that are its own: corruption, rates, support, Jacobian.
+//! What a training step of each autoencoder costs, and the parts that are its own: corruption, rates, support, Jacobian, shapes.
 
 use std::hint::black_box;
 
@@ -6,13 +6,16 @@ use common::{normal, short, uniform};
 use criterion::{Criterion, criterion_group, criterion_main};
 use elbo::autodiff::{Tape, Value};
 use elbo::autoencoders::{
-    Autoencoder, AutoregressivePrior, CodebookUpdate, Contractive, Corruption, Denoising,
-    JacobianNorm, KSparse, MovingAverages, PriorStructure, ReconstructionLoss, SmoothedMixture,
-    Sparse, Structure, VqStructure, VqVae, VqVae2, sigmoid_expansion, sparsity, support,
+    Autoencoder, AutoregressivePrior, BetaVae, CodeCost, CodebookUpdate, Contractive, Corruption,
+    Denoising, JacobianNorm, KSparse, MovingAverages, PriorStructure, ReconstructionLoss,
+    SmoothedMixture, Sparse, Structure, VqStructure, VqVae, VqVae2, sigmoid_expansion, sparsity,
+    support, tempered_evidence,
 };
+use elbo::data::{Shapes, Source};
 use elbo::distributions::noise::stream;
 use elbo::gradients::nearest;
 use elbo::nn::{Activation, Adam, Model, Objective, Parameters, Step};
+use elbo::vae::{Architecture, Vae};
 use ndarray::Array2;
 use rand::rngs::StdRng;
 
@@ -33,14 +36,14 @@ fn tied() -> Structure {
     }
 }
 
-/// Times the step of an autoencoder.
+/// Times the step of an autoencoder on images of 784 pixels.
 fn step<M: Model<f32>>(
     c: &mut Criterion,
     name: &str,
     structure: Structure,
     around: impl Fn(Autoencoder) -> M,
 ) {
-    step_of(c, name, |parameters, rng| {
+    step_of(c, name, 784, |parameters, rng| {
         around(Autoencoder::new(structure, parameters, rng))
     });
 }
@@ -49,12 +52,13 @@ fn step<M: Model<f32>>(
 fn step_of<M: Model<f32>>(
     c: &mut Criterion,
     name: &str,
+    pixels: usize,
     build: impl FnOnce(&mut Parameters<f32>, &mut StdRng) -> M,
 ) {
     let mut parameters = Parameters::new();
     let model = build(&mut parameters, &mut stream(1, "weights", 0));
     let (mut tape, mut adam, mut rng) = (Tape::new(), Adam::new(1e-3), stream(1, "noise", 0));
-    let x: Value<f32> = uniform(&[BATCH, 784]);
+    let x: Value<f32> = uniform(&[BATCH, pixels]);
     c.bench_function(&format!("autoencoders/{name}/step"), |b| {
         b.iter(|| {
             let ((loss, buffers), gradients) = parameters.value_and_gradients(&mut tape, |p| {
@@ -123,17 +127,17 @@ fn codes(c: &mut Criterion) {
         update: CodebookUpdate::Gradient,
         ..VqStructure::default()
     };
-    step_of(c, "vq-straight-through", |parameters, rng| {
+    step_of(c, "vq-straight-through", 784, |parameters, rng| {
         VqVae::new(by_gradient, parameters, rng)
     });
-    step_of(c, "vq-ema", |parameters, rng| {
+    step_of(c, "vq-ema", 784, |parameters, rng| {
         VqVae::new(VqStructure::default(), parameters, rng)
     });
     let small = VqStructure {
         codes: 64,
         ..VqStructure::default()
     };
-    step_of(c, "vq-vae-2", |parameters, rng| {
+    step_of(c, "vq-vae-2", 784, |parameters, rng| {
         VqVae2::new(small, 4, parameters, rng)
     });
 
@@ -167,6 +171,48 @@ fn codes(c: &mut Criterion) {
                 (prior.log_probability(p, numbers.view()).mean(), ())
             });
             black_box(gradients);
+        });
+    });
+}
+
+/// The β-VAE of `elbo train beta-vae`, the shapes that it is trained on, and tempering.
+fn prices(c: &mut Criterion) {
+    let architecture = Architecture {
+        dimensions: 1024,
+        hidden: vec![256, 256],
+        latent: 10,
+        ..Architecture::default()
+    };
+    for (name, cost) in [
+        ("beta-vae", CodeCost::Weight(4.0.into())),
+        (
+            "beta-vae-capacity",
+            CodeCost::Capacity {
+                weight: 100.0,
+                capacity: 25.0.into(),
+            },
+        ),
+    ] {
+        step_of(c, name, 1024, |parameters, rng| {
+            BetaVae::new(Vae::new(architecture.clone(), parameters, rng), cost)
+        });
+    }
+    let [shapes, _] = Shapes::split(32, 51_200, 10_000);
+    let (indices, mut tape) = (Vec::from_iter(0..BATCH), Tape::<f32>::new());
+    let mut rng = stream(1, "noise", 0);
+    c.bench_function("autoencoders/beta-vae/shapes", |b| {
+        b.iter(|| {
+            black_box(shapes.batch(&tape, &indices, &mut rng));
+            tape.reset();
+        });
+    });
+    let terms = [0, 1].map(|seed| normal(&[BATCH, 500], seed));
+    c.bench_function("autoencoders/beta-tempers/evidence", |b| {
+        b.iter(|| {
+            let [log_prior, log_likelihood] = [0, 1].map(|i| tape.variable(terms[i].clone()));
+            let evidence = tempered_evidence(log_prior, log_likelihood, 4.0).sum();
+            black_box(tape.gradients(evidence).wrt(log_likelihood));
+            tape.reset();
         });
     });
 }
@@ -229,6 +275,6 @@ fn parts(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = short();
-    targets = steps, codes, parts
+    targets = steps, prices, codes, parts
 }
 criterion_main!(benches);

@@ -2,6 +2,7 @@
 
 mod autoencoders;
 mod background;
+mod beta_vae;
 mod codes;
 mod costs;
 mod gradients;
