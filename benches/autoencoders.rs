@@ -7,8 +7,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use elbo::autodiff::{Tape, Value};
 use elbo::autoencoders::{
     Autoencoder, Contractive, Corruption, Denoising, JacobianNorm, KSparse, ReconstructionLoss,
-    SmoothedMixture, Sparse, Structure, sigmoid_expansion, sparsity, support,
+    SmoothedMixture, Sparse, Structure, TdStructure, TdVae, sigmoid_expansion, sparsity, support,
 };
+use elbo::data::noisy_autoregression;
 use elbo::distributions::noise::stream;
 use elbo::nn::{Activation, Adam, Model, Parameters, Step};
 
@@ -29,7 +30,7 @@ fn tied() -> Structure {
     }
 }
 
-/// Times the step of a model: forward and backward on the tape, Adam.
+/// Times the step of a model of images: forward and backward on the tape, Adam.
 fn step<M: Model<f32>>(
     c: &mut Criterion,
     name: &str,
@@ -38,9 +39,24 @@ fn step<M: Model<f32>>(
 ) {
     let mut parameters = Parameters::new();
     let networks = Autoencoder::new(structure, &mut parameters, &mut stream(1, "weights", 0));
-    let model = around(networks);
+    train(
+        c,
+        name,
+        &around(networks),
+        parameters,
+        &uniform(&[BATCH, 784]),
+    );
+}
+
+/// Times steps on the same data.
+fn train(
+    c: &mut Criterion,
+    name: &str,
+    model: &impl Model<f32>,
+    mut parameters: Parameters<f32>,
+    x: &Value<f32>,
+) {
     let (mut tape, mut adam, mut rng) = (Tape::new(), Adam::new(1e-3), stream(1, "noise", 0));
-    let x: Value<f32> = uniform(&[BATCH, 784]);
     c.bench_function(&format!("autoencoders/{name}/step"), |b| {
         b.iter(|| {
             let (loss, gradients) = parameters.value_and_gradients(&mut tape, |p| {
@@ -98,6 +114,36 @@ fn steps(c: &mut Criterion) {
         ..tied()
     };
     step(c, "k-sparse", wide, |networks| KSparse::new(networks, 25.0));
+}
+
+/// Sequences in a step, and their frames.
+const SEQUENCES: [usize; 2] = [32, 20];
+
+/// A TD-VAE on frames of 14 x 14 pixels, from one step to the next and over jumps of 1 to 4.
+fn sequences(c: &mut Criterion) {
+    let [count, time] = SEQUENCES;
+    let x: Value<f32> = uniform(&[count, time, 196]);
+    for (name, jumps) in [("td-vae-one-step", (1, 1)), ("td-vae-jumpy", (1, 4))] {
+        let structure = TdStructure {
+            jumps,
+            ..TdStructure::default()
+        };
+        let mut parameters = Parameters::new();
+        let model = TdVae::new(structure, &mut parameters, &mut stream(1, "weights", 0));
+        train(c, name, &model, parameters, &x);
+    }
+    // What a learnt belief is compared with: of one sequence.
+    let system = noisy_autoregression();
+    let (_, seen) = system.sample(time, &mut stream(1, "sequence", 0));
+    c.bench_function("autoencoders/td-vae-one-step/filter-and-smoother", |b| {
+        b.iter(|| {
+            let filtered = system.filter(seen.view()).expect("variances");
+            black_box(system.smooth(&filtered.states).expect("variances"))
+        });
+    });
+    c.bench_function("autoencoders/td-vae-jumpy/log-predictive", |b| {
+        b.iter(|| black_box(system.log_predictive(seen.view(), 4).expect("variances")));
+    });
 }
 
 fn parts(c: &mut Criterion) {
@@ -158,6 +204,6 @@ fn parts(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = short();
-    targets = steps, parts
+    targets = steps, sequences, parts
 }
 criterion_main!(benches);

@@ -12,7 +12,8 @@ use crate::nn::{Activation, Adam, Initialisation, Mlp, Parameters};
 
 /// All of them.
 pub fn figures() -> Vec<Figure> {
-    vec![model(), denoising_score(), noise_expansion()]
+    let own = [model(), denoising_score(), noise_expansion()];
+    own.into_iter().chain(super::sequences::figures()).collect()
 }
 
 /// A datum, its code and its reconstruction, and where something stands in the way.

@@ -5,6 +5,7 @@ mod background;
 mod costs;
 mod gradients;
 mod kl;
+mod sequences;
 mod vae;
 mod variational;
 
