@@ -567,61 +567,6 @@ pub fn update3<T: Scalar>(targets: [&mut [T]; 3], a: &[T], f: impl Fn([T; 3], T)
     );
 }
 
-struct GateRow<'a, T, F> {
-    x: [&'a [T]; 3],
-    a: [&'a [T]; 3],
-    h: &'a [T],
-    y: &'a mut [T],
-    f: &'a F,
-}
-
-impl<T: Scalar, F: Fn([T; 3], [T; 3], T) -> T> Kernel for GateRow<'_, T, F> {
-    #[inline(always)]
-    fn run(self) {
-        gate_row_loop(self.x, self.a, self.h, self.y, self.f);
-    }
-}
-
-/// A function of its own, for the reason of [`update3_loop`].
-#[inline(always)]
-fn gate_row_loop<T: Scalar>(
-    [x0, x1, x2]: [&[T]; 3],
-    [a0, a1, a2]: [&[T]; 3],
-    h: &[T],
-    y: &mut [T],
-    f: &impl Fn([T; 3], [T; 3], T) -> T,
-) {
-    let width = y.len();
-    let (x0, x1, x2) = (&x0[..width], &x1[..width], &x2[..width]);
-    let (a0, a1, a2) = (&a0[..width], &a1[..width], &a2[..width]);
-    let h = &h[..width];
-    for i in 0..width {
-        y[i] = f([x0[i], x1[i], x2[i]], [a0[i], a1[i], a2[i]], h[i]);
-    }
-}
-
-/// y ← f((x₀, x₁, x₂), (a₀, a₁, a₂), h), entry by entry, where x and a are rows of three parts as long as y.
-pub(crate) fn gate_row<T: Scalar>(
-    x: &[T],
-    a: &[T],
-    h: &[T],
-    y: &mut [T],
-    f: impl Fn([T; 3], [T; 3], T) -> T,
-) {
-    let width = y.len();
-    assert!(
-        x.len() == 3 * width && a.len() == 3 * width && h.len() == width,
-        "rows of three parts"
-    );
-    let thirds = |row| {
-        let (first, rest): (&[T], &[T]) = <[T]>::split_at(row, width);
-        let (second, third) = rest.split_at(width);
-        [first, second, third]
-    };
-    let (x, a, f) = (thirds(x), thirds(a), &f);
-    vectorised(GateRow { x, a, h, y, f });
-}
-
 struct Transpose<'a, T> {
     columns: &'a [T],
     height: usize,

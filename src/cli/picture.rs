@@ -5,7 +5,7 @@ use ndarray::ArrayView2;
 
 /// The gray of the sheet between and around the images: dark, so that the black ground of the digits runs together
 /// into one calm surface, yet light enough to tell where one image ends.
-const PAPER: u8 = 56;
+pub const PAPER: u8 = 56;
 
 /// The gap between two images that belong together, in pixels of the sheet.
 const THIN: usize = 2;
@@ -141,6 +141,26 @@ impl<'a> Tiles<'a> {
         };
         let rows = Gaps::even(self.count() / columns, 3 * THIN);
         let mut sheet = self.sheet(Gaps::of(columns, between_columns), rows, WIDE)?;
+        for index in 0..self.count() {
+            sheet.put(self, index, index / columns, index % columns);
+        }
+        Ok(sheet)
+    }
+
+    /// One sequence a row, of which the first `past` images stand apart from those that follow; each `rows` rows belong together.
+    pub fn groups(&self, (columns, past): (usize, usize), rows: usize) -> Result<Sheet> {
+        ensure!(columns > 0 && rows > 0, "a sheet needs a row and a column");
+        ensure!(
+            self.count().is_multiple_of(columns),
+            "{} images do not make sequences of {columns}",
+            self.count()
+        );
+        let across = Gaps::of(columns, |column| if column == past { WIDE } else { THIN });
+        let between_rows = |row: usize| {
+            if row.is_multiple_of(rows) { WIDE } else { THIN }
+        };
+        let down = Gaps::of(self.count() / columns, between_rows);
+        let mut sheet = self.sheet(across, down, WIDE)?;
         for index in 0..self.count() {
             sheet.put(self, index, index / columns, index % columns);
         }

@@ -8,7 +8,7 @@ use clap::{ArgMatches, Command};
 
 use super::models::{
     ContractiveCommand, DenoisingCommand, KSparseCommand, ModelCommand, ModelFile, OneLevel,
-    PlainCommand, QuantisedCommand, SparseCommand, TwoLevels, VaeCommand,
+    PlainCommand, QuantisedCommand, SparseCommand, TdVaeCommand, TwoLevels, VaeCommand,
 };
 use super::options::nearest;
 use super::requests::{Evaluate, Reconstruct, Sample};
@@ -24,6 +24,7 @@ pub const MODELS: &[Entry] = &[
     Entry::of::<ContractiveCommand>(),
     Entry::of::<QuantisedCommand<OneLevel>>(),
     Entry::of::<QuantisedCommand<TwoLevels>>(),
+    Entry::of::<TdVaeCommand>(),
 ];
 
 /// What the command line does with a model.

@@ -66,6 +66,7 @@
 //! No file is decompressed beyond the size in its header, and no memory is allocated on the word of a header alone.
 
 mod binarisation;
+mod codes;
 #[cfg(feature = "cli")]
 mod embedded;
 mod error;
@@ -90,6 +91,7 @@ mod source;
 mod split;
 
 pub use binarisation::{Binarisation, UnknownBinarisation};
+pub use codes::Codes;
 pub use error::DataError;
 pub use images::Images;
 pub use linear_gaussian_sequence::{LinearGaussianSequences, noisy_autoregression};

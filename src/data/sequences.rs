@@ -53,12 +53,7 @@ impl ImageSequences {
     ///
     /// # Panics
     /// If there is no frame, or the canvas is smaller than the images.
-    pub fn new(
-        images: Images,
-        binarisation: Binarisation,
-        motion: Motion,
-        frames: usize,
-    ) -> Self {
+    pub fn new(images: Images, binarisation: Binarisation, motion: Motion, frames: usize) -> Self {
         assert!(frames > 0, "expected at least one frame, found none");
         if let Motion::Moving { canvas } = motion {
             assert!(
@@ -152,7 +147,8 @@ impl ImageSequences {
         let directions = (!directions.is_empty()).then(|| directions.to_vec());
         let columns: Vec<Vec<usize>> = [labels, directions].into_iter().flatten().collect();
         let shape = (indices.len(), columns.len());
-        (!columns.is_empty()).then(|| Array2::from_shape_fn(shape, |(i, factor)| columns[factor][i]))
+        (!columns.is_empty())
+            .then(|| Array2::from_shape_fn(shape, |(i, factor)| columns[factor][i]))
     }
 }
 
@@ -207,8 +203,10 @@ pub fn roll<T: Copy>(
     for line in 0..lines {
         let from = image.slice(s![line * width..(line + 1) * width]);
         let mut to = rolled.slice_mut(s![line * width..(line + 1) * width]);
-        to.slice_mut(s![shift..]).assign(&from.slice(s![..width - shift]));
-        to.slice_mut(s![..shift]).assign(&from.slice(s![width - shift..]));
+        to.slice_mut(s![shift..])
+            .assign(&from.slice(s![..width - shift]));
+        to.slice_mut(s![..shift])
+            .assign(&from.slice(s![width - shift..]));
     }
 }
 

@@ -81,7 +81,12 @@ fn pixels_are_drawn_once_for_a_sequence() {
         let direction = Direction::of_factor(factors[1]);
         for frame in 0..4 {
             let mut rolled = Array1::zeros(12);
-            roll(sequence.row(0), 4, direction.shift(frame), rolled.view_mut());
+            roll(
+                sequence.row(0),
+                4,
+                direction.shift(frame),
+                rolled.view_mut(),
+            );
             assert_eq!(sequence.row(frame), rolled);
         }
     }
@@ -161,7 +166,10 @@ fn a_moving_image_stays_whole_moves_straight_and_bounces() {
             }
         }
         for axis in 0..2 {
-            let signs = steps.iter().map(|step| step[axis]).filter(|s| s.abs() > error);
+            let signs = steps
+                .iter()
+                .map(|step| step[axis])
+                .filter(|s| s.abs() > error);
             let signs: Vec<bool> = signs.map(|s| s > 0.0).collect();
             bounces += signs.windows(2).filter(|pair| pair[0] != pair[1]).count();
             // It turns round only at an edge.
@@ -194,7 +202,10 @@ fn moving_images_start_anywhere_and_go_anywhere() {
     // Truncated, so that the mean lies half a pixel below the middle of the room.
     for (mean, room) in mean.into_iter().zip([37.0, 36.0f64]) {
         let standard_error = room / 12f64.sqrt() / 1500f64.sqrt();
-        assert!((mean - (room / 2.0 - 0.5)).abs() < 4.0 * standard_error, "{mean}");
+        assert!(
+            (mean - (room / 2.0 - 0.5)).abs() < 4.0 * standard_error,
+            "{mean}"
+        );
     }
     assert!(quadrants.iter().all(|&count| count > 200), "{quadrants:?}");
 }
@@ -224,7 +235,10 @@ fn half_the_size_is_the_mean_of_four_pixels() {
     let half = Images::new(pixels.unwrap(), 3, 5, labels).unwrap().halved();
     assert_eq!((half.height(), half.width()), (1, 2));
     // 2/4 rounds up; 101/4 is 25.25.
-    assert_eq!(half.pixels(), Array2::from_shape_vec((1, 2), vec![1, 25]).unwrap());
+    assert_eq!(
+        half.pixels(),
+        Array2::from_shape_vec((1, 2), vec![1, 25]).unwrap()
+    );
     assert_eq!(half.labels().unwrap(), arr1(&[7]));
     let white = Images::new(Array2::from_elem((2, 16), 255), 4, 4, None).unwrap();
     assert_eq!(white.halved().pixels(), Array2::from_elem((2, 4), 255));
@@ -251,10 +265,16 @@ fn refuses_no_frames_and_a_canvas_that_is_too_small() {
     assert!(none.contains("at least one frame"), "{none}");
     let motion = Motion::Moving { canvas: 3 };
     let small = panic_message(|| drop(sequences(motion, Binarisation::None, 2)));
-    assert!(small.contains("3 x 4 pixels, found one of 3 x 3"), "{small}");
+    assert!(
+        small.contains("3 x 4 pixels, found one of 3 x 3"),
+        "{small}"
+    );
     // As large as the image: it cannot move.
     let tight = sequences(Motion::Moving { canvas: 4 }, Binarisation::None, 5);
     let (x, _) = batch(&tight, &[0], 90);
     assert_eq!(tight.frame(), (4, 4));
-    assert!(x.outer_iter().all(|sequence| place(sequence.row(4), 4).1 == 0));
+    assert!(
+        x.outer_iter()
+            .all(|sequence| place(sequence.row(4), 4).1 == 0)
+    );
 }

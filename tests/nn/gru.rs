@@ -53,7 +53,7 @@ fn plain<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
     h.tape().stack(1, &states)
 }
 
-fn fused<'t>(gru: &Gru, v: &[Var<'t, f64>]) -> Var<'t, f64> {
+fn unrolled<'t>(gru: &Gru, v: &[Var<'t, f64>]) -> Var<'t, f64> {
     gru.forward_from(&Bound::from_vars(&v[..4]), v[4], v[5])
 }
 
@@ -119,7 +119,7 @@ fn of_one_unit_and_two_steps_is_the_formula_and_its_derivative_by_hand() {
     ];
     let cotangent = ArrayD::from_shape_vec(vec![1, 2, 1], y_bar.to_vec()).unwrap();
     let (_, gru) = unit(1, 1);
-    let found = on_tape(&values, &cotangent, |v| fused(&gru, v));
+    let found = on_tape(&values, &cotangent, |v| unrolled(&gru, v));
     for (part, (found, expected)) in found.iter().zip(expected).enumerate() {
         let expected = expected.into_shape_with_order(found.raw_dim()).unwrap();
         assert_close(&format!("part {part}"), found, &expected);
@@ -128,7 +128,7 @@ fn of_one_unit_and_two_steps_is_the_formula_and_its_derivative_by_hand() {
 
 #[test]
 fn is_the_loop_over_plain_steps_in_value_and_gradients() {
-    // Batch, time, inputs, units; from 16 units on whole rows are read at once.
+    // Batch, time, inputs, units.
     for (seed, shape) in (63..).zip([
         [3, 4, 2, 5],
         [1, 1, 3, 2],
@@ -140,7 +140,7 @@ fn is_the_loop_over_plain_steps_in_value_and_gradients() {
         let (_, gru) = unit(width, units);
         let values = inputs(seed, shape);
         let cotangent = random(&mut rng(seed + 100), &[batch, time, units]);
-        let found = on_tape(&values, &cotangent, |v| fused(&gru, v));
+        let found = on_tape(&values, &cotangent, |v| unrolled(&gru, v));
         let expected = on_tape(&values, &cotangent, plain);
         for (part, (found, expected)) in found.iter().zip(&expected).enumerate() {
             assert_close(&format!("{shape:?}, part {part}"), found, expected);
@@ -155,10 +155,10 @@ fn passes_the_gradient_check_at_both_orders() {
         let (values, slug) = (inputs(71, shape), format!("gru {shape:?}"));
         let check = Check::new(&slug);
         check
-            .run(&values, |v| fused(&gru, v))
+            .run(&values, |v| unrolled(&gru, v))
             .unwrap_or_else(|e| panic!("{e}"));
         check
-            .run_second_order(&values, |v| fused(&gru, v))
+            .run_second_order(&values, |v| unrolled(&gru, v))
             .unwrap_or_else(|e| panic!("second order: {e}"));
     }
 }
@@ -188,7 +188,7 @@ fn of_a_long_sequence_forgets_its_beginning_and_its_gradients_agree() {
     // The cotangent of the last state alone: it travels through all of the steps.
     let mut cotangent = ArrayD::zeros(vec![2, 300, 3]);
     cotangent.slice_mut(ndarray::s![.., 299, ..]).fill(1.0);
-    let found = on_tape(&values, &cotangent, |v| fused(&gru, v));
+    let found = on_tape(&values, &cotangent, |v| unrolled(&gru, v));
     let expected = on_tape(&values, &cotangent, plain);
     for (part, (found, expected)) in found.iter().zip(&expected).enumerate() {
         assert_close(&format!("part {part}"), found, expected);
@@ -304,7 +304,7 @@ fn names_itself_and_every_shape_when_they_do_not_fit() {
     };
     assert_eq!(
         attempt(&[2, 5, 3], &[1, 4]),
-        "gru: shapes [2, 5, 12] (gates of the data), [1, 4] (state), [12, 4] (weight) and [12] (bias) do not fit"
+        "gru: shapes [2, 5, 3] (batch, time, inputs) and [1, 4] (state of 4 units) do not fit"
     );
     for (x, h) in [
         (&[2, 5, 3][..], &[2, 3][..]),

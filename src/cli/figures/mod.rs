@@ -2,6 +2,7 @@
 
 mod autoencoders;
 mod background;
+mod codes;
 mod costs;
 mod gradients;
 mod kl;
@@ -42,13 +43,14 @@ pub struct Figure {
 type Draw = fn() -> Vec<Figure>;
 
 /// The chapters that have figures, in the order of the notes.
-const CHAPTERS: [(&str, Draw); 7] = [
+const CHAPTERS: [(&str, Draw); 8] = [
     ("background", background::figures),
     ("variational", variational::figures),
     ("kl", kl::figures),
     ("gradients", gradients::figures),
     ("vae", vae::figures),
     ("autoencoders", autoencoders::figures),
+    ("codes from a table", codes::figures),
     ("costs", costs::figures),
 ];
 

@@ -6,9 +6,10 @@ mod contractive;
 mod denoising;
 mod images;
 mod k_sparse;
-mod quantised;
+pub mod quantised;
 mod saved;
 mod sparse;
+pub mod td_vae;
 mod vae;
 
 use std::fmt;
@@ -32,6 +33,7 @@ pub use k_sparse::KSparseCommand;
 pub use quantised::{OneLevel, QuantisedCommand, TwoLevels};
 pub use saved::{Configuration, FILE, FORMAT, Header, ModelFile, Saved, file_of, header};
 pub use sparse::SparseCommand;
+pub use td_vae::TdVaeCommand;
 pub use vae::VaeCommand;
 
 /// A model at the command line: its options (by deriving [`Args`]), what they build, and what a person gets to see.

@@ -1,25 +1,22 @@
 //! The autoencoders on MNIST: errors, Jacobians, probes, and closed forms.
 
-use std::path::{Path, PathBuf};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use ndarray::{Array2, Axis};
 
+use super::trainings::Trainings;
 use crate::autodiff::array;
 use crate::autoencoders::{Centring, Corruption, LinearDenoiser, Pca};
 use crate::cli::models::autoencoders::{AutoencoderCommand, figures::Measured, views};
 use crate::cli::models::{
-    ContractiveCommand, DataCommand, DenoisingCommand, FILE, Header, ImageData, KSparseCommand,
-    LoadedData, ModelFile, PlainCommand, Saved, SparseCommand,
+    ContractiveCommand, DataCommand, DenoisingCommand, ImageData, KSparseCommand, LoadedData,
+    ModelFile, PlainCommand, Saved, SparseCommand,
 };
-use crate::cli::options::{Data, positive};
 use crate::cli::progress::say;
-use crate::cli::registry::MODELS;
-use crate::cli::run_on;
-use crate::cli::train::is_unfinished;
 use crate::distributions::Moments;
 use crate::vae::symmetric_eigen;
 
@@ -29,19 +26,11 @@ use crate::vae::symmetric_eigen;
 #[derive(Args, Debug)]
 pub struct AutoencoderTable {
     #[command(flatten)]
-    data: Data,
-
-    /// The folder with one folder for each model
-    #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
-    out: PathBuf,
+    trainings: Trainings,
 
     /// Only these rows, with commas
     #[arg(long, value_name = "ROWS", value_delimiter = ',', value_parser = PossibleValuesParser::new(names()))]
     only: Vec<String>,
-
-    /// Passes over the images, for a quick look [default: those of the notes]
-    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
-    epochs: Option<usize>,
 }
 
 /// The names of the rows.
@@ -55,73 +44,86 @@ struct Row {
     name: &'static str,
     /// What follows `elbo train`.
     arguments: &'static str,
+    /// Passes over the images.
+    epochs: usize,
     /// What PyTorch reached with the same architecture.
     reference: &'static str,
     /// Prints what this crate has reached.
     print: fn(&ModelFile, &Context) -> Result<()>,
 }
 
-const TIED: &str = "--hidden none --code 500 --code-activation sigmoid --decoder tied --loss cross-entropy --epochs 8";
+const TIED: &str =
+    "--hidden none --code 500 --code-activation sigmoid --decoder tied --loss cross-entropy";
 
 const ROWS: &[Row] = &[
     Row {
         name: "linear",
-        arguments: "autoencoder --hidden none --code 32 --code-activation identity --epochs 20",
+        arguments: "autoencoder --hidden none --code 32 --code-activation identity",
+        epochs: 20,
         reference: "13.196, angle cos 0.998",
         print: linear,
     },
     Row {
         name: "deep",
-        arguments: "autoencoder --epochs 10",
+        arguments: "autoencoder",
+        epochs: 10,
         reference: "5.44",
         print: print::<PlainCommand>,
     },
     Row {
         name: "plain",
         arguments: "autoencoder TIED",
+        epochs: 8,
         reference: "57.7; from masked 86.6; from noise .0258 per pixel; ‖J‖² 358; probe 4.99 %",
         print: print::<PlainCommand>,
     },
     Row {
         name: "masked",
         arguments: "denoising TIED",
+        epochs: 8,
         reference: "68.4; from masked 71.7; from noise .0180 per pixel; probe 4.60 %",
         print: print::<DenoisingCommand>,
     },
     Row {
         name: "gaussian",
         arguments: "denoising TIED --corruption gaussian --deviation 0.5",
+        epochs: 8,
         reference: "from noise .0152 per pixel; probe 4.27 %",
         print: print::<DenoisingCommand>,
     },
     Row {
         name: "linear-denoiser",
         arguments: "denoising --hidden none --code 784 --code-activation identity --decoder untied --loss squared-error \
-                    --corruption gaussian --deviation 0.5 --epochs 80 --rate 0.0001 --batch 1024",
+                    --corruption gaussian --deviation 0.5 --rate 0.0001 --batch 1024",
+        epochs: 80,
         reference: "the best linear map: .0198 per pixel",
         print: linear_denoiser,
     },
     Row {
         name: "contractive",
         arguments: "contractive TIED --lambda 0.1",
+        epochs: 8,
         reference: "63.1; from masked 82.9; from noise .0192 per pixel; ‖J‖² 121; probe 4.32 %",
         print: print::<ContractiveCommand>,
     },
     Row {
         name: "sparse",
         arguments: "sparse TIED --target 0.1 --beta 3",
+        epochs: 8,
         reference: "75.7; from masked 87.1; activation .114 (.101 to .137), none dead; probe 3.19 %",
         print: print::<SparseCommand>,
     },
     Row {
         name: "k-sparse",
-        arguments: "k-sparse --code 1000 --k 25 --epochs 10",
+        arguments: "k-sparse --code 1000 --k 25",
+        epochs: 10,
         reference: "7.45; 505 dead; probe 2.84 %, with 3k 2.27 %",
         print: k_sparse,
     },
     Row {
         name: "k-sparse-annealed",
-        arguments: "k-sparse --code 1000 --k 25 --anneal-from 100 --anneal-epochs 5 --epochs 10",
+        arguments: "k-sparse --code 1000 --k 25 --anneal-from 100 --anneal-epochs 5",
+        epochs: 10,
         reference: "7.43; 225 dead; probe 2.80 %, with 3k 2.06 %",
         print: k_sparse,
     },
@@ -143,71 +145,23 @@ impl AutoencoderTable {
             if !self.only.is_empty() && !self.only.iter().any(|name| name == row.name) {
                 continue;
             }
-            let folder = self.out.join(row.name);
-            if is_unfinished(&folder) || !folder.join(FILE).exists() {
-                let exit = self.train(row, &folder)?;
-                if exit != ExitCode::SUCCESS {
-                    return Ok(exit);
-                }
-            }
-            let file = ModelFile::open(&folder)?;
+            let arguments = row.arguments.replace("TIED", TIED);
+            let training = self.trainings.of(row.name, &arguments, row.epochs);
+            let file = match training.model()? {
+                ControlFlow::Continue(file) => file,
+                ControlFlow::Break(exit) => return Ok(exit),
+            };
             if context.is_none() {
                 let data = self.data_of(&file)?;
                 context = Some(Context { data });
             }
             let context = context.as_ref().expect("read above");
-            self.ensure_of_row(row, &file.header()?, context.data.checksum)?;
-            say(&format!(
-                "\n{}: elbo train {}",
-                row.name,
-                self.arguments(row)
-            ))?;
+            training.ensure_trained_on(&file, context.data.checksum)?;
+            say(&format!("\n{training}"))?;
             (row.print)(&file, context)?;
             say(&format!("  reference  {}", row.reference))?;
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    fn arguments(&self, row: &Row) -> String {
-        let arguments = row.arguments.replace("TIED", TIED);
-        match self.epochs {
-            Some(epochs) => format!("{arguments} --epochs {epochs}"),
-            None => arguments,
-        }
-    }
-
-    /// Refuses a model that is there already and was trained for another number of epochs or on other data.
-    fn ensure_of_row(&self, row: &Row, header: &Header, checksum: u32) -> Result<()> {
-        let arguments = self.arguments(row);
-        let epochs = arguments
-            .rsplit_once("--epochs ")
-            .map(|(_, epochs)| epochs.split(' ').next());
-        let epochs: Option<usize> = epochs.flatten().and_then(|epochs| epochs.parse().ok());
-        let trained = header.settings.as_ref().map(|settings| settings.epochs);
-        let folder = self.out.join(row.name);
-        ensure!(
-            trained == epochs && header.data_checksum == Some(checksum),
-            "{} holds a model that was trained for another number of epochs or on other data: remove it, or choose another \
-             --out",
-            folder.display()
-        );
-        Ok(())
-    }
-
-    /// `elbo train` with the arguments of a row, or on with what is there of it.
-    fn train(&self, row: &Row, folder: &Path) -> Result<ExitCode> {
-        let mut words: Vec<PathBuf> = ["elbo", "train"].map(PathBuf::from).to_vec();
-        words.extend([PathBuf::from("--out"), folder.to_owned()]);
-        if is_unfinished(folder) {
-            words.push(PathBuf::from("--resume"));
-        } else {
-            let arguments = self.arguments(row);
-            words.splice(2..2, arguments.split_whitespace().map(PathBuf::from));
-            if let Some(path) = self.data.path() {
-                words.extend([PathBuf::from("--data"), path.to_owned()]);
-            }
-        }
-        run_on(MODELS, words.into_iter().map(Into::into))
     }
 
     /// The data of the table: those that the first model was trained on.
@@ -219,7 +173,7 @@ impl AutoencoderTable {
             "k-sparse" => file.model::<KSparseCommand>()?.configuration.data,
             _ => file.model::<PlainCommand>()?.configuration.data,
         };
-        options.with(&self.data, None).load()
+        options.with(&self.trainings.data, None).load()
     }
 }
 

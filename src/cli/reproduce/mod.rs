@@ -1,7 +1,9 @@
 //! `elbo reproduce`: the tables of the notes, trained and printed.
 
 mod autoencoders;
+mod codes;
 mod stacked;
+mod trainings;
 
 use std::process::ExitCode;
 
@@ -9,6 +11,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use autoencoders::AutoencoderTable;
+use codes::CodeTable;
 use stacked::StackedTable;
 
 /// Train the models of a table of the notes and print it, with the published figures beside it
@@ -25,8 +28,9 @@ pub struct Reproduce {
 fn rows() -> String {
     let list = |names: Vec<&str>| names.join(", ");
     format!(
-        "Rows, for `--only`:\n  autoencoders: {}\n  stacked: {}",
+        "Rows, for `--only`:\n  autoencoders: {}\n  codes: {}\n  stacked: {}",
         list(autoencoders::names()),
+        list(codes::names()),
         list(stacked::names())
     )
 }
@@ -36,6 +40,7 @@ fn rows() -> String {
 #[command(subcommand_value_name = "TABLE", subcommand_help_heading = "Tables")]
 enum Table {
     Autoencoders(AutoencoderTable),
+    Codes(CodeTable),
     Stacked(StackedTable),
 }
 
@@ -47,6 +52,7 @@ impl Reproduce {
     pub fn run(&self) -> Result<ExitCode> {
         match &self.table {
             Table::Autoencoders(table) => table.run(),
+            Table::Codes(table) => table.run(),
             Table::Stacked(table) => table.run(),
         }
     }

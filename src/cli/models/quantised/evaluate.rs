@@ -1,11 +1,11 @@
 //! `elbo evaluate`, `elbo sample` and `elbo reconstruct` of a model with codes from a table.
 
 use anyhow::Result;
-use ndarray::{Array1, Axis, s};
+use ndarray::Axis;
 
 use super::Levels;
+use super::figures::Measured;
 use super::views::{self, SavedModel};
-use crate::autoencoders::{DiscreteCoding, FactorisedPrior, perplexity, uniform_cost};
 use crate::cli::models::{DataCommand, file_of};
 use crate::cli::options::ensure_png;
 use crate::cli::output::{ensure_distinct, write_atomically};
@@ -20,65 +20,34 @@ impl Evaluate {
         let configuration = &saved.configuration;
         let data = configuration.data.with(&self.data, self.binarise).load()?;
         configuration.accepts(&data.name, &data.shape)?;
-        let x = views::images(&data.test, self.seed);
-        let codes = views::codes(saved, x.view());
-        let (fits, priors) = views::log_probabilities(saved, x.view(), codes.view());
-        let (count, positions) = codes.dim();
-        let size = saved.model.prior().structure().codes;
+        let measured = Measured::of(saved, &data, self.seed)?;
+        let reconstruction = measured.reconstruction;
         say(&format!(
-            "{}, {count} test images, in nats per image:",
-            data.name
+            "{}, {} test images, in nats per image:",
+            data.name, measured.count
         ))?;
-        let mean = |values: &Array1<f64>| values.mean().unwrap_or(f64::NAN);
-        let reconstruction = mean(&fits);
-        anyhow::ensure!(
-            reconstruction.is_finite() && priors.iter().all(|cost| !cost.is_nan()),
-            "expected finite figures, found NaN or infinite ones: are the model's weights damaged?"
-        );
         say(&format!("  reconstruction          {reconstruction:9.2}"))?;
         say("  the codes, and the bound log p(x|k) + log p(k), under a prior that is")?;
-        let cost = |name: &str, cost: f64| {
+        for (name, cost) in [
+            ("uniform", measured.uniform),
+            ("one for each position", measured.factorised),
+            ("learnt, code by code", measured.learnt),
+        ] {
+            let bound = reconstruction - cost;
+            say(&format!("    {name:<22} {cost:8.2}  {bound:9.2}"))?;
+        }
+        if let Some(lower) = measured.learnt_lower {
+            let upper = measured.learnt - lower;
             say(&format!(
-                "    {name:<22} {cost:8.2}  {:9.2}",
-                reconstruction - cost
-            ))
-        };
-        cost("uniform", uniform_cost(positions, size))?;
-        // Its frequencies are those of the training images; half a code more, so that none is impossible.
-        let train = views::codes(saved, views::images(&data.train, self.seed).view());
-        let factorised = FactorisedPrior::fit(train.view(), size, 0.5);
-        cost(
-            "one for each position",
-            -mean(&factorised.log_probability(codes.view())),
-        )?;
-        cost("learnt, code by code", -mean(&priors.sum_axis(Axis(1))))?;
-        let upper = saved.configuration.options.levels.upper();
-        if upper > 0 {
-            let level = |part: ndarray::ArrayView2<'_, f64>| -part.sum() / count as f64;
-            say(&format!(
-                "  of which the upper codes {:.2} and the lower ones, given these, {:.2}",
-                level(priors.slice(s![.., ..upper])),
-                level(priors.slice(s![.., upper..]))
+                "  of which the upper codes {upper:.2} and the lower ones, given these, {lower:.2}"
             ))?;
         }
-        let levels = match upper {
-            0 => vec![("", 0..positions)],
-            _ => vec![
-                (" of the upper level", 0..upper),
-                (" of the lower level", upper..positions),
-            ],
+        let names: &[&str] = match measured.uses.len() {
+            1 => &[""],
+            _ => &[" of the upper level", " of the lower level"],
         };
-        for (name, range) in levels {
-            let mut counts = Array1::<f64>::zeros(size);
-            codes
-                .slice(s![.., range])
-                .iter()
-                .for_each(|&code| counts[code] += 1.0);
-            let used = counts.iter().filter(|&&count| count > 0.0).count();
-            say(&format!(
-                "  codes in use{name}: {used} of {size}, perplexity {:.1}",
-                perplexity(counts.view())
-            ))?;
+        for (name, usage) in names.iter().zip(&measured.uses) {
+            say(&format!("  codes in use{name}: {usage}"))?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! VQ-VAE and VQ-VAE-2 at the command line: codes from a table, on one level or two.
 
 mod evaluate;
+pub mod figures;
 mod options;
 mod pictures;
 mod views;

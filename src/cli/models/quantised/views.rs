@@ -4,9 +4,10 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 
 use super::{Levels, QuantisedCommand, Saved};
 use crate::autodiff::{Tape, array};
-use crate::autoencoders::DiscreteCoding;
+use crate::autoencoders::{AutoregressivePrior, DiscreteCoding};
 use crate::data::{Pixels, Source};
 use crate::distributions::noise::stream;
+use crate::nn::Parameters;
 
 /// Images at once.
 const BATCH: usize = 512;
@@ -46,14 +47,14 @@ pub fn means<L: Levels>(saved: &SavedModel<L>, codes: ArrayView2<'_, usize>) -> 
     concatenate(Axis(0), &views).expect("images of one size")
 }
 
-/// log p(x|k) and log p(kᵢ | k₁, …, kᵢ₋₁), of shapes (N) and (N, n), in nats.
-pub fn log_probabilities<L: Levels>(
+/// log p(x|k), of shape (N), in nats.
+pub fn log_likelihoods<L: Levels>(
     saved: &SavedModel<L>,
     x: ArrayView2<'_, f32>,
     codes: ArrayView2<'_, usize>,
-) -> (Array1<f64>, Array2<f64>) {
+) -> Array1<f64> {
     let mut tape = Tape::new();
-    let (mut fits, mut priors) = (Vec::new(), Vec::new());
+    let mut fits = Vec::new();
     let chunks = x.axis_chunks_iter(Axis(0), BATCH);
     for (x, codes) in chunks.zip(codes.axis_chunks_iter(Axis(0), BATCH)) {
         let p = saved.parameters.bind_constant(&tape);
@@ -62,13 +63,27 @@ pub fn log_probabilities<L: Levels>(
             .observation(&p, codes)
             .log_density(tape.constant(x));
         fits.extend(fit.value().iter().map(|&value| f64::from(value)));
-        let each: Array2<f32> = array(saved.model.prior().log_conditionals(&p, codes).value());
-        priors.push(each.reversed_axes().mapv(f64::from));
         tape.reset();
     }
-    let views: Vec<_> = priors.iter().map(|part| part.view()).collect();
-    let priors = concatenate(Axis(0), &views).expect("codes of one width");
-    (fits.into(), priors)
+    fits.into()
+}
+
+/// log p(kᵢ | k₁, …, kᵢ₋₁), of shape (N, n), in nats.
+pub fn log_conditionals(
+    prior: &AutoregressivePrior,
+    parameters: &Parameters<f32>,
+    codes: ArrayView2<'_, usize>,
+) -> Array2<f64> {
+    let mut tape = Tape::new();
+    let mut parts = Vec::new();
+    for codes in codes.axis_chunks_iter(Axis(0), BATCH) {
+        let p = parameters.bind_constant(&tape);
+        let each: Array2<f32> = array(prior.log_conditionals(&p, codes).value());
+        parts.push(each.reversed_axes().mapv(f64::from));
+        tape.reset();
+    }
+    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+    concatenate(Axis(0), &views).expect("codes of one width")
 }
 
 /// Codes drawn from the learnt prior.
