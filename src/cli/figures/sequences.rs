@@ -144,7 +144,7 @@ fn jumpy() -> Figure {
     let lost = Panel::new(
         "Mean gap of the posterior given everything",
         Scale::whole("jump t₂ − t₁").range(1.0, 12.0),
-        Scale::linear("nats").range(0.0, 1.0),
+        Scale::linear("nats").range(0.0, 0.5),
     )
     .line("R = 0.04", colors::BLUE, gaps(0.04))
     .line("R = 0.16", colors::ORANGE, gaps(0.16))
@@ -167,7 +167,7 @@ fn jumpy() -> Figure {
     .line("and x_t2", colors::ORANGE, deviations(&|k| k.ends[[1, 1]]))
     .line("from all", colors::BLUE, deviations(&|k| k.all[[1, 1]]));
     let chart = Chart::new(
-        "The longer the jump and the clearer the observations, the more is lost by a q that has seen what lies between; the \
+        "The longer the jump, the more is lost by a q that has seen what lies between: nothing at a jump of 1; the \
          deviation of the later state, from the past, from the past and the later observation, and from all",
     )
     .panel(lost)
