@@ -8,10 +8,10 @@ use elbo::autodiff::{Tape, Value};
 use elbo::autoencoders::{
     Autoencoder, AutoregressivePrior, BetaVae, CodeCost, CodebookUpdate, Contractive, Corruption,
     Denoising, JacobianNorm, KSparse, MovingAverages, PriorStructure, ReconstructionLoss,
-    SmoothedMixture, Sparse, Structure, VqStructure, VqVae, VqVae2, sigmoid_expansion, sparsity,
-    support, tempered_evidence,
+    SmoothedMixture, Sparse, Structure, TdStructure, TdVae, VqStructure, VqVae, VqVae2,
+    sigmoid_expansion, sparsity, support, tempered_evidence,
 };
-use elbo::data::{Shapes, Source};
+use elbo::data::{Shapes, Source, noisy_autoregression};
 use elbo::distributions::noise::stream;
 use elbo::gradients::nearest;
 use elbo::nn::{Activation, Adam, Model, Objective, Parameters, Step};
@@ -43,7 +43,7 @@ fn step<M: Model<f32>>(
     structure: Structure,
     around: impl Fn(Autoencoder) -> M,
 ) {
-    step_of(c, name, 784, |parameters, rng| {
+    step_of(c, name, &[BATCH, 784], |parameters, rng| {
         around(Autoencoder::new(structure, parameters, rng))
     });
 }
@@ -52,13 +52,13 @@ fn step<M: Model<f32>>(
 fn step_of<M: Model<f32>>(
     c: &mut Criterion,
     name: &str,
-    pixels: usize,
+    shape: &[usize],
     build: impl FnOnce(&mut Parameters<f32>, &mut StdRng) -> M,
 ) {
     let mut parameters = Parameters::new();
     let model = build(&mut parameters, &mut stream(1, "weights", 0));
     let (mut tape, mut adam, mut rng) = (Tape::new(), Adam::new(1e-3), stream(1, "noise", 0));
-    let x: Value<f32> = uniform(&[BATCH, pixels]);
+    let x: Value<f32> = uniform(shape);
     c.bench_function(&format!("autoencoders/{name}/step"), |b| {
         b.iter(|| {
             let ((loss, buffers), gradients) = parameters.value_and_gradients(&mut tape, |p| {
@@ -127,17 +127,20 @@ fn codes(c: &mut Criterion) {
         update: CodebookUpdate::Gradient,
         ..VqStructure::default()
     };
-    step_of(c, "vq-straight-through", 784, |parameters, rng| {
-        VqVae::new(by_gradient, parameters, rng)
-    });
-    step_of(c, "vq-ema", 784, |parameters, rng| {
+    step_of(
+        c,
+        "vq-straight-through",
+        &[BATCH, 784],
+        |parameters, rng| VqVae::new(by_gradient, parameters, rng),
+    );
+    step_of(c, "vq-ema", &[BATCH, 784], |parameters, rng| {
         VqVae::new(VqStructure::default(), parameters, rng)
     });
     let small = VqStructure {
         codes: 64,
         ..VqStructure::default()
     };
-    step_of(c, "vq-vae-2", 784, |parameters, rng| {
+    step_of(c, "vq-vae-2", &[BATCH, 784], |parameters, rng| {
         VqVae2::new(small, 4, parameters, rng)
     });
 
@@ -193,7 +196,7 @@ fn prices(c: &mut Criterion) {
             },
         ),
     ] {
-        step_of(c, name, 1024, |parameters, rng| {
+        step_of(c, name, &[BATCH, 1024], |parameters, rng| {
             BetaVae::new(Vae::new(architecture.clone(), parameters, rng), cost)
         });
     }
@@ -214,6 +217,35 @@ fn prices(c: &mut Criterion) {
             black_box(tape.gradients(evidence).wrt(log_likelihood));
             tape.reset();
         });
+    });
+}
+
+/// Sequences in a step, and their frames.
+const SEQUENCES: [usize; 2] = [32, 20];
+
+/// A TD-VAE on frames of 14 x 14 pixels, from one step to the next and over jumps of 1 to 4.
+fn sequences(c: &mut Criterion) {
+    let [count, time] = SEQUENCES;
+    for (name, jumps) in [("td-vae-one-step", (1, 1)), ("td-vae-jumpy", (1, 4))] {
+        let structure = TdStructure {
+            jumps,
+            ..TdStructure::default()
+        };
+        step_of(c, name, &[count, time, 196], |parameters, rng| {
+            TdVae::new(structure, parameters, rng)
+        });
+    }
+    // What a learnt belief is compared with: of one sequence.
+    let system = noisy_autoregression();
+    let (_, seen) = system.sample(time, &mut stream(1, "sequence", 0));
+    c.bench_function("autoencoders/td-vae-one-step/filter-and-smoother", |b| {
+        b.iter(|| {
+            let filtered = system.filter(seen.view()).expect("variances");
+            black_box(system.smooth(&filtered.states).expect("variances"))
+        });
+    });
+    c.bench_function("autoencoders/td-vae-jumpy/log-predictive", |b| {
+        b.iter(|| black_box(system.log_predictive(seen.view(), 4).expect("variances")));
     });
 }
 
@@ -275,6 +307,6 @@ fn parts(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = short();
-    targets = steps, prices, codes, parts
+    targets = steps, prices, codes, sequences, parts
 }
 criterion_main!(benches);

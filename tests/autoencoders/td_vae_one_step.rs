@@ -20,7 +20,7 @@ mod limits;
 mod networks;
 
 /// What sums of a few hundred products and an inverse may differ by.
-const EXACT: f64 = 1e-10;
+const EXACT: f64 = 1e-12;
 
 /// q(z₂) and q(z₁|z₂) from m₂, L₂, m₁, L₁ and G; of the factors only the lower triangles count, with e^a on the diagonal.
 fn q_of<'t>(v: &[Var<'t, f64>]) -> PairPosterior<'t> {

@@ -7,6 +7,7 @@ mod codes;
 mod costs;
 mod gradients;
 mod kl;
+mod sequences;
 mod vae;
 mod variational;
 
@@ -43,14 +44,13 @@ pub struct Figure {
 type Draw = fn() -> Vec<Figure>;
 
 /// The chapters that have figures, in the order of the notes.
-const CHAPTERS: [(&str, Draw); 8] = [
+const CHAPTERS: [(&str, Draw); 7] = [
     ("background", background::figures),
     ("variational", variational::figures),
     ("kl", kl::figures),
     ("gradients", gradients::figures),
     ("vae", vae::figures),
     ("autoencoders", autoencoders::figures),
-    ("codes from a table", codes::figures),
     ("costs", costs::figures),
 ];
 
