@@ -127,7 +127,7 @@ fn tempered_posteriors() -> Figure {
     let mut posteriors = Panel::new(
         "The best q(z) at several prices",
         Axis::linear("z").range(-4.0, 4.0),
-        Axis::linear("density").range(0.0, 1.6),
+        Axis::linear("density").range(0.0, 2.5),
     )
     .dashed("prior", colors::GRAY, density(&|i| log_prior[i]));
     for (beta, color) in [
