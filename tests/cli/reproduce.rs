@@ -161,3 +161,32 @@ fn the_help_lists_tables_and_rows() {
         "{said}"
     );
 }
+
+#[test]
+fn a_row_of_the_beta_vae_is_trained_once_for_each_seed() {
+    let out = TempDir::new().unwrap();
+    let reproduce = || {
+        let folder = out.path().to_str().unwrap();
+        let quick = [
+            "--only", "beta-4", "--seeds", "2", "--epochs", "1", "--draws", "128",
+        ];
+        let output = elbo(&[&["reproduce", "beta-vae", "--out", folder][..], &quick].concat());
+        assert!(output.status.success(), "{output:?}");
+        stdout(&output)
+    };
+    let first = reproduce();
+    for part in [
+        "beta-4: 2 seeds",
+        "Trained in",
+        "reference  metric 79.1",
+        "untrained: metric",
+        "pixels",
+    ] {
+        assert!(first.contains(part), "{part}: {first}");
+    }
+    assert!(out.path().join("beta-4-seed-2/report.html").exists());
+    let second = reproduce();
+    assert!(!second.contains("Trained in"), "{second}");
+    let table = |said: &str| said.split_once("beta-4: 2 seeds").unwrap().1.to_owned();
+    assert_eq!(table(&first), table(&second));
+}

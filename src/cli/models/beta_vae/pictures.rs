@@ -16,11 +16,11 @@ use crate::vae::unit_divergences;
 /// Images whose codes say how much each unit carries.
 const CODES: usize = 1000;
 
-/// Pictures of a traversal, from -3 to 3 deviations of the prior.
+/// Pictures of a traversal.
 const STEPS: usize = 11;
 
-/// How far out a traversal goes, in deviations of the prior.
-const REACH: f32 = 3.0;
+/// How far out a traversal goes, in deviations of the prior: it leaves out 5 %.
+const REACH: f32 = 2.0;
 
 /// Units that are traversed, those with the most nats.
 const UNITS: usize = 20;
@@ -96,8 +96,8 @@ fn traversals(saved: &Saved<BetaVaeCommand>, x: ArrayView2<'_, f32>) -> Result<(
     });
     let rows = rows.collect::<Result<Vec<_>>>()?;
     let label =
-        "Traversals: each row changes one latent of an image from -3 to 3 deviations of the prior";
-    let caption = "Each row changes one latent from −3 to 3 and leaves the others as they are in the held-out image whose code is nearest to 0; beside it, the nats \
+        "Traversals: each row changes one latent of an image from -2 to 2 deviations of the prior";
+    let caption = "Each row changes one latent from −2 to 2 and leaves the others as they are in the held-out image whose code is nearest to 0; beside it, the nats \
                    that the unit carries on average, the most first. Look for rows that change one thing only: a position, the size, the \
                    orientation. A row of equal pictures is a unit that is not used: its KL is near 0.";
     Ok(figure(
