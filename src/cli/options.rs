@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::picture::Tiles;
 
 /// Which images.
-#[derive(Args, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Args, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Data {
     /// Images: a folder with the four IDX files of MNIST, Fashion-MNIST or EMNIST, gzipped or not
     /// (torchvision's folder will do); a NumPy file (.npy or .npz); or a folder of PNGs, with a sub-folder for each class

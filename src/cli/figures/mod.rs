@@ -2,11 +2,12 @@
 
 mod autoencoders;
 mod background;
+mod beta_vae;
 mod codes;
 mod costs;
 mod gradients;
 mod kl;
-mod sequences;
+mod td_vae;
 mod vae;
 mod variational;
 

@@ -1,8 +1,10 @@
 //! `elbo reproduce`: the tables of the notes, trained and printed.
 
 mod autoencoders;
+mod beta_vae;
 mod codes;
 mod stacked;
+mod td_vae;
 mod trainings;
 
 use std::process::ExitCode;
@@ -11,8 +13,10 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use autoencoders::AutoencoderTable;
+use beta_vae::BetaVaeTable;
 use codes::CodeTable;
 use stacked::StackedTable;
+use td_vae::TdVaeTable;
 
 /// Train the models of a table of the notes and print it, with the published figures beside it
 ///
@@ -28,10 +32,12 @@ pub struct Reproduce {
 fn rows() -> String {
     let list = |names: Vec<&str>| names.join(", ");
     format!(
-        "Rows, for `--only`:\n  autoencoders: {}\n  codes: {}\n  stacked: {}",
+        "Rows, for `--only`:\n  autoencoders: {}\n  beta-vae: {}\n  codes: {}\n  stacked: {}\n  td-vae: {}",
         list(autoencoders::names()),
+        list(beta_vae::names()),
         list(codes::names()),
-        list(stacked::names())
+        list(stacked::names()),
+        list(td_vae::names())
     )
 }
 
@@ -40,8 +46,10 @@ fn rows() -> String {
 #[command(subcommand_value_name = "TABLE", subcommand_help_heading = "Tables")]
 enum Table {
     Autoencoders(AutoencoderTable),
+    BetaVae(BetaVaeTable),
     Codes(CodeTable),
     Stacked(StackedTable),
+    TdVae(TdVaeTable),
 }
 
 impl Reproduce {
@@ -52,8 +60,10 @@ impl Reproduce {
     pub fn run(&self) -> Result<ExitCode> {
         match &self.table {
             Table::Autoencoders(table) => table.run(),
+            Table::BetaVae(table) => table.run(),
             Table::Codes(table) => table.run(),
             Table::Stacked(table) => table.run(),
+            Table::TdVae(table) => table.run(),
         }
     }
 }

@@ -26,47 +26,59 @@ impl Evaluate {
         let configuration = &saved.configuration;
         let data = configuration.data.with(&self.data, self.binarise);
         let data = configuration.test_data(&data)?;
-        let count = data.test.len();
         say(&format!(
-            "{}, {count} test sequences, in nats per predicted frame:",
-            data.name
+            "{}, {} test sequences, in nats per predicted frame:",
+            data.name,
+            data.test.len()
         ))?;
-        let model = (&saved.model, &saved.parameters);
-        let seen = Seen::of(&data.test, count, self.seed);
-        for jump in configuration.options.jumps() {
-            let rng = &mut stream(self.seed, "evaluation", jump as u64);
-            if let Sequences::LinearGaussian(sequences) = &data.test {
-                let (frames, system) = (sequences.observations(), sequences.system());
-                let gap = exact_gap(model, system, frames, (jump, DRAWS), rng)?;
-                ensure!(gap.bound.mean.is_finite(), DAMAGED);
-                say(&format!(
-                    "  jump {jump}: log p(x) {}, gap of the bound {}, of the prediction {}; the past is worth {:.4}",
-                    figure(&gap.exact),
-                    figure(&gap.bound),
-                    figure(&gap.prediction),
-                    sequences.worth_of_the_past(jump)?
-                ))?;
-            } else {
-                let ours = Predictive::of(model, seen.frames.view(), (jump, 1), rng);
-                let means = ours.bound.mean_axis(Axis(1)).expect("frames to predict");
-                ensure!(means.iter().all(|mean| mean.is_finite()), DAMAGED);
-                say(&format!(
-                    "  jump {jump}: bound {}",
-                    figure(&Estimate::of(means)?)
-                ))?;
-            }
-        }
-        if let Some((right, ahead)) = views::direction_accuracy(saved, &seen, self.seed) {
-            let error = (right * (1.0 - right) / count as f64).sqrt();
-            say(&format!(
-                "  direction right after {ahead} frames, {} having been seen: {:.2} % ± {:.2} (roll-outs that guess: 50 %)",
-                views::seen(saved),
-                100.0 * right,
-                100.0 * error
-            ))?;
+        for line in figures(saved, &data.test, self.seed)? {
+            say(&format!("  {line}"))?;
         }
         Ok(())
     }
+}
+
+/// What a model reaches on test sequences, a line for each jump and one for the direction.
+///
+/// # Errors
+/// If a figure is not finite.
+pub fn figures(saved: &SavedModel, test: &Sequences, seed: u64) -> Result<Vec<String>> {
+    let model = (&saved.model, &saved.parameters);
+    let seen = Seen::of(test, test.len(), seed);
+    let mut lines = Vec::new();
+    for jump in saved.configuration.options.jumps() {
+        let rng = &mut stream(seed, "evaluation", jump as u64);
+        if let Sequences::LinearGaussian(sequences) = test {
+            let (frames, system) = (sequences.observations(), sequences.system());
+            let gap = exact_gap(model, system, frames, (jump, DRAWS), rng)?;
+            ensure!(gap.bound.mean.is_finite(), DAMAGED);
+            lines.push(format!(
+                "jump {jump}: log p(x) {}, gap of the bound {}, of the prediction {}; ignoring the past costs {:.4}",
+                figure(&gap.exact),
+                figure(&gap.bound),
+                figure(&gap.prediction),
+                sequences.worth_of_the_past(jump)?
+            ));
+        } else {
+            let ours = Predictive::of(model, seen.frames.view(), (jump, 1), rng);
+            let means = ours.bound.mean_axis(Axis(1)).expect("frames to predict");
+            ensure!(means.iter().all(|mean| mean.is_finite()), DAMAGED);
+            lines.push(format!(
+                "jump {jump}: bound {}",
+                figure(&Estimate::of(means)?)
+            ));
+        }
+    }
+    if let Some((right, ahead)) = views::direction_accuracy(saved, &seen, seed) {
+        let error = (right * (1.0 - right) / test.len() as f64).sqrt();
+        lines.push(format!(
+            "direction right after {ahead} frames, {} having been seen: {:.2} % ± {:.2} (a guess: 50 %)",
+            views::seen(saved),
+            100.0 * right,
+            100.0 * error
+        ));
+    }
+    Ok(lines)
 }
 
 const DAMAGED: &str =

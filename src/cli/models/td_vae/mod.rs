@@ -18,6 +18,7 @@ use crate::nn::Parameters;
 use crate::train::{EpochMetrics, Metrics, Settings};
 
 pub use data::{SequenceData, SequenceName, SequenceShape, Sequences};
+pub use evaluate::figures;
 pub use options::TdVaeCommand;
 
 impl ModelCommand for TdVaeCommand {
