@@ -294,7 +294,7 @@ fn a_wrong_belief_wins_at_one_observation_and_never_on_average() {
         let bounds = Array1::from_shape_fn(4, |symbol| {
             let joint = &wrong.clone().insert_axis(Axis(1))
                 * &hidden.transition
-                * &hidden.emission.column(symbol);
+                * hidden.emission.column(symbol);
             let q = &joint / joint.sum();
             mean_under(&q, &of_tables(&tape, &hidden, (&wrong, symbol), &q))
         });

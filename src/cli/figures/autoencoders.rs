@@ -3,7 +3,7 @@
 use ndarray::{Array2, arr1, arr2};
 use rand::Rng;
 
-use super::{Figure, beta_vae, codes, sequences};
+use super::{Figure, beta_vae, codes, td_vae};
 use crate::autodiff::{Tape, array};
 use crate::autoencoders::{SmoothedMixture, sigmoid_expansion};
 use crate::cli::plot::{Arrow, Axis, Chart, Flow, Kind, Node, Panel, colors, diagram};
@@ -15,7 +15,7 @@ pub fn figures() -> Vec<Figure> {
     let mut figures = vec![model(), denoising_score(), noise_expansion()];
     figures.extend(beta_vae::figures());
     figures.extend(codes::figures());
-    figures.extend(sequences::figures());
+    figures.extend(td_vae::figures());
     figures
 }
 

@@ -7,7 +7,7 @@ mod codes;
 mod costs;
 mod gradients;
 mod kl;
-mod sequences;
+mod td_vae;
 mod vae;
 mod variational;
 
