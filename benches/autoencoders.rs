@@ -1,4 +1,4 @@
-//! What a training step of each autoencoder costs, and the parts that are its own: corruption, rates, support, Jacobian.
+//! What a training step of each autoencoder costs, and the parts that are its own: corruption, rates, support, Jacobian, shapes.
 
 use std::hint::black_box;
 
@@ -6,11 +6,18 @@ use common::{normal, short, uniform};
 use criterion::{Criterion, criterion_group, criterion_main};
 use elbo::autodiff::{Tape, Value};
 use elbo::autoencoders::{
-    Autoencoder, Contractive, Corruption, Denoising, JacobianNorm, KSparse, ReconstructionLoss,
-    SmoothedMixture, Sparse, Structure, sigmoid_expansion, sparsity, support,
+    Autoencoder, AutoregressivePrior, BetaVae, CodeCost, CodebookUpdate, Contractive, Corruption,
+    Denoising, JacobianNorm, KSparse, MovingAverages, PriorStructure, ReconstructionLoss,
+    SmoothedMixture, Sparse, Structure, TdStructure, TdVae, VqStructure, VqVae, VqVae2,
+    sigmoid_expansion, sparsity, support, tempered_evidence,
 };
+use elbo::data::{Shapes, Source, noisy_autoregression};
 use elbo::distributions::noise::stream;
-use elbo::nn::{Activation, Adam, Model, Parameters, Step};
+use elbo::gradients::nearest;
+use elbo::nn::{Activation, Adam, Model, Objective, Parameters, Step};
+use elbo::vae::{Architecture, Vae};
+use ndarray::Array2;
+use rand::rngs::StdRng;
 
 mod common;
 
@@ -29,31 +36,45 @@ fn tied() -> Structure {
     }
 }
 
-/// Times the step of a model: forward and backward on the tape, Adam.
+/// Times the step of an autoencoder on images of 784 pixels.
 fn step<M: Model<f32>>(
     c: &mut Criterion,
     name: &str,
     structure: Structure,
     around: impl Fn(Autoencoder) -> M,
 ) {
+    step_of(c, name, &[BATCH, 784], |parameters, rng| {
+        around(Autoencoder::new(structure, parameters, rng))
+    });
+}
+
+/// Times the step of a model: forward and backward on the tape, Adam, and the updates that are no gradients.
+fn step_of<M: Model<f32>>(
+    c: &mut Criterion,
+    name: &str,
+    shape: &[usize],
+    build: impl FnOnce(&mut Parameters<f32>, &mut StdRng) -> M,
+) {
     let mut parameters = Parameters::new();
-    let networks = Autoencoder::new(structure, &mut parameters, &mut stream(1, "weights", 0));
-    let model = around(networks);
+    let model = build(&mut parameters, &mut stream(1, "weights", 0));
     let (mut tape, mut adam, mut rng) = (Tape::new(), Adam::new(1e-3), stream(1, "noise", 0));
-    let x: Value<f32> = uniform(&[BATCH, 784]);
+    let x: Value<f32> = uniform(shape);
     c.bench_function(&format!("autoencoders/{name}/step"), |b| {
         b.iter(|| {
-            let (loss, gradients) = parameters.value_and_gradients(&mut tape, |p| {
+            let ((loss, buffers), gradients) = parameters.value_and_gradients(&mut tape, |p| {
                 let batch = p.tape().constant(x.clone()).into();
                 let mut step = Step {
                     number: 0,
                     training: true,
                     rng: &mut rng,
                 };
-                let loss = model.objective(p, &batch, &mut step).loss;
-                (loss, loss.item())
+                let Objective { loss, buffers, .. } = model.objective(p, &batch, &mut step);
+                (loss, (loss.item(), buffers))
             });
             adam.step(&mut parameters, &gradients);
+            for (id, value) in buffers {
+                parameters.replace(id, value).expect("of the same shape");
+            }
             black_box(loss)
         });
     });
@@ -98,6 +119,134 @@ fn steps(c: &mut Criterion) {
         ..tied()
     };
     step(c, "k-sparse", wide, |networks| KSparse::new(networks, 25.0));
+}
+
+/// VQ-VAE and VQ-VAE-2, and what is their own: choosing codes, averaging them, the price of codes.
+fn codes(c: &mut Criterion) {
+    let by_gradient = VqStructure {
+        update: CodebookUpdate::Gradient,
+        ..VqStructure::default()
+    };
+    step_of(
+        c,
+        "vq-straight-through",
+        &[BATCH, 784],
+        |parameters, rng| VqVae::new(by_gradient, parameters, rng),
+    );
+    step_of(c, "vq-ema", &[BATCH, 784], |parameters, rng| {
+        VqVae::new(VqStructure::default(), parameters, rng)
+    });
+    let small = VqStructure {
+        codes: 64,
+        ..VqStructure::default()
+    };
+    step_of(c, "vq-vae-2", &[BATCH, 784], |parameters, rng| {
+        VqVae2::new(small, 4, parameters, rng)
+    });
+
+    let vectors = |shape: [usize; 2], seed| -> Array2<f32> {
+        let values: Value<f32> = normal(&shape, seed);
+        values.into_dimensionality().expect("a matrix").to_owned()
+    };
+    let (z, table) = (vectors([BATCH * 16, 16], 0), vectors([128, 16], 1));
+    c.bench_function("autoencoders/vq-straight-through/nearest", |b| {
+        b.iter(|| black_box(nearest(z.view(), table.view()).expect("finite numbers")));
+    });
+    let chosen = nearest(z.view(), table.view()).expect("finite numbers");
+    let averages = MovingAverages::of(z.view(), &chosen, 128);
+    c.bench_function("autoencoders/vq-ema/averages", |b| {
+        b.iter(|| black_box(averages.step(&MovingAverages::of(z.view(), &chosen, 128), 0.99)));
+    });
+    let structure = PriorStructure {
+        positions: 16,
+        codes: 128,
+        embedding: 32,
+        hidden: 64,
+    };
+    let mut parameters = Parameters::<f32>::new();
+    let rng = &mut stream(1, "weights", 0);
+    let prior = AutoregressivePrior::new(structure, &mut parameters, "prior", rng);
+    let numbers = Array2::from_shape_vec((BATCH, 16), chosen).expect("sixteen to an image");
+    let mut tape = Tape::new();
+    c.bench_function("autoencoders/vq-bound/prior", |b| {
+        b.iter(|| {
+            let (_, gradients) = parameters.value_and_gradients(&mut tape, |p| {
+                (prior.log_probability(p, numbers.view()).mean(), ())
+            });
+            black_box(gradients);
+        });
+    });
+}
+
+/// The β-VAE of `elbo train beta-vae`, the shapes that it is trained on, and tempering.
+fn prices(c: &mut Criterion) {
+    let architecture = Architecture {
+        dimensions: 1024,
+        hidden: vec![256, 256],
+        latent: 10,
+        ..Architecture::default()
+    };
+    for (name, cost) in [
+        ("beta-vae", CodeCost::Weight(4.0.into())),
+        (
+            "beta-vae-capacity",
+            CodeCost::Capacity {
+                weight: 100.0,
+                capacity: 25.0.into(),
+            },
+        ),
+    ] {
+        step_of(c, name, &[BATCH, 1024], |parameters, rng| {
+            BetaVae::new(Vae::new(architecture.clone(), parameters, rng), cost)
+        });
+    }
+    let [shapes, _] = Shapes::split(32, 51_200, 10_000);
+    let (indices, mut tape) = (Vec::from_iter(0..BATCH), Tape::<f32>::new());
+    let mut rng = stream(1, "noise", 0);
+    c.bench_function("autoencoders/beta-vae/shapes", |b| {
+        b.iter(|| {
+            black_box(shapes.batch(&tape, &indices, &mut rng));
+            tape.reset();
+        });
+    });
+    let terms = [0, 1].map(|seed| normal(&[BATCH, 500], seed));
+    c.bench_function("autoencoders/beta-tempers/evidence", |b| {
+        b.iter(|| {
+            let [log_prior, log_likelihood] = [0, 1].map(|i| tape.variable(terms[i].clone()));
+            let evidence = tempered_evidence(log_prior, log_likelihood, 4.0).sum();
+            black_box(tape.gradients(evidence).wrt(log_likelihood));
+            tape.reset();
+        });
+    });
+}
+
+/// Sequences in a step, and their frames.
+const SEQUENCES: [usize; 2] = [32, 20];
+
+/// A TD-VAE on frames of 14 x 14 pixels, from one step to the next and over jumps of 1 to 4.
+fn sequences(c: &mut Criterion) {
+    let [count, time] = SEQUENCES;
+    for (name, jumps) in [("td-vae-one-step", (1, 1)), ("td-vae-jumpy", (1, 4))] {
+        let structure = TdStructure {
+            jumps,
+            ..TdStructure::default()
+        };
+        step_of(c, name, &[count, time, 196], |parameters, rng| {
+            TdVae::new(structure, parameters, rng)
+        });
+    }
+    // What a learnt belief is compared with: of one sequence.
+    let system = noisy_autoregression();
+    let (_, seen) = system.sample(time, &mut stream(1, "sequence", 0));
+    c.bench_function("autoencoders/td-vae-one-step/filter-and-smoother", |b| {
+        b.iter(|| {
+            let filtered = system.filter(seen.view()).expect("variances");
+            black_box(system.smooth(&filtered.states).expect("variances"))
+        });
+    });
+    c.bench_function("autoencoders/td-vae-jumpy/log-predictive", |b| {
+        b.iter(|| black_box(system.log_predictive(seen.view(), 4).expect("variances")));
+    });
 }
 
 fn parts(c: &mut Criterion) {
@@ -158,6 +307,6 @@ fn parts(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = short();
-    targets = steps, parts
+    targets = steps, prices, codes, sequences, parts
 }
 criterion_main!(benches);

@@ -8,6 +8,7 @@ mod common {
     pub mod arrays;
     pub mod comparing;
     pub mod linear_algebra;
+    pub mod panics;
     pub mod quadrature;
     pub mod random;
     pub mod reporting;

@@ -37,6 +37,7 @@ mod check {
 mod cli {
     mod arguments;
     mod autoencoders;
+    mod beta_vae;
     mod evaluation;
     mod figures;
     mod inputs;
@@ -56,6 +57,7 @@ mod data {
     mod idx;
     mod images;
     mod sequences;
+    mod shapes;
     mod shared;
     mod special_files;
 
@@ -80,7 +82,7 @@ mod data {
     #[cfg(feature = "cli")]
     mod splits;
     #[cfg(feature = "cli")]
-    mod writers;
+    pub mod writers;
 }
 
 mod distributions {

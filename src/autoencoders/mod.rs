@@ -8,6 +8,7 @@ mod contractive;
 mod corruption;
 mod denoising;
 mod expansion;
+mod higgins_metric;
 mod k_sparse;
 mod kalman;
 mod linear_denoiser;
@@ -32,6 +33,7 @@ pub use denoising::Denoising;
 pub use expansion::{
     ResidualExpansion, reconstruction_expansion, sigmoid_expansion, sigmoid_slopes,
 };
+pub use higgins_metric::HigginsMetric;
 pub use k_sparse::{KSparse, keep_largest, least_squares_residual, support};
 pub use kalman::{Filtered, PairPosterior, Smoothed, StateSpace};
 pub use linear_denoiser::LinearDenoiser;

@@ -63,7 +63,7 @@ pub struct VqStructure {
 }
 
 impl Default for VqStructure {
-    /// 784-512, 16 of 128 codes of 16 numbers, moving averages, β = 0.25, Bernoulli.
+    /// 784-512, 16 of 128 codes of 64 numbers, moving averages, β = 0.25, Bernoulli.
     fn default() -> Self {
         Self {
             dimensions: 784,
@@ -71,7 +71,7 @@ impl Default for VqStructure {
             activation: Activation::Relu,
             positions: 16,
             codes: 128,
-            width: 16,
+            width: 64,
             update: CodebookUpdate::default(),
             commitment: 0.25,
             likelihood: Likelihood::Bernoulli,

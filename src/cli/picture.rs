@@ -256,6 +256,11 @@ pub struct Sheet {
 }
 
 impl Sheet {
+    /// Its width and height in pixels.
+    pub fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
     /// The bytes of an 8-bit grayscale PNG file, the same for the same picture.
     pub fn png(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();

@@ -11,6 +11,7 @@ mod curve;
 mod diagram;
 mod graph;
 mod scatter;
+mod strips;
 mod svg;
 
 pub use axis::Axis;
@@ -19,4 +20,5 @@ pub use curve::{Epoch, Terms, training_curve};
 pub use diagram::{Arrow, Flow, Kind, Node, diagram};
 pub use graph::{Station, graph};
 pub use scatter::latent_scatter;
+pub use strips::{Strip, strips};
 pub use svg::Escaped;

@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use clap::{ArgMatches, Command};
 
 use super::models::{
-    ContractiveCommand, DenoisingCommand, KSparseCommand, ModelCommand, ModelFile, OneLevel,
-    PlainCommand, QuantisedCommand, SparseCommand, TdVaeCommand, TwoLevels, VaeCommand,
+    BetaVaeCommand, ContractiveCommand, DenoisingCommand, KSparseCommand, ModelCommand, ModelFile,
+    OneLevel, PlainCommand, QuantisedCommand, SparseCommand, TdVaeCommand, TwoLevels, VaeCommand,
 };
 use super::options::nearest;
 use super::requests::{Evaluate, Reconstruct, Sample};
@@ -22,6 +22,7 @@ pub const MODELS: &[Entry] = &[
     Entry::of::<SparseCommand>(),
     Entry::of::<KSparseCommand>(),
     Entry::of::<ContractiveCommand>(),
+    Entry::of::<BetaVaeCommand>(),
     Entry::of::<QuantisedCommand<OneLevel>>(),
     Entry::of::<QuantisedCommand<TwoLevels>>(),
     Entry::of::<TdVaeCommand>(),

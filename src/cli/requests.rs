@@ -17,6 +17,10 @@ use crate::data::Binarisation;
 /// its image, at most the logarithm of their number. From a part of the images KL(q̄ ‖ p) is too high and I(n; z) too low, on
 /// average by the same amount.
 ///
+/// Of a β-VAE: the same and, if the factors of the images are known, Higgins' metric: how often a linear classifier tells which
+/// factor the images of 64 pairs share, from the mean distance of their codes. Beside it, that of encoders with fresh weights
+/// and of the pixels.
+///
 /// Of an autoencoder (autoencoder, denoising, sparse, k-sparse, contractive): the error of reconstructions from clean, masked
 /// and noisy images, the activations of the code's units and how many are dead, ‖J‖² of the code, and how often a linear
 /// classifier is wrong on the codes and on the pixels, if there are labels.

@@ -16,6 +16,8 @@ pub struct Images {
     height: usize,
     width: usize,
     labels: Option<Array1<u8>>,
+    /// Shape (count, factors).
+    factors: Option<Array2<u8>>,
 }
 
 impl Images {
@@ -58,7 +60,24 @@ impl Images {
             height,
             width,
             labels,
+            factors: None,
         })
+    }
+
+    /// These images with what each was made from, of shape (count, factors), each factor counted from 0.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::LabelsPerImage`] if there is not one row for each image.
+    pub fn with_factors(self, factors: Array2<u8>) -> Result<Self, DataError> {
+        if factors.nrows() != self.len() {
+            return Err(DataError::LabelsPerImage {
+                images: self.len(),
+                labels: factors.nrows(),
+            });
+        }
+        let factors = Some(factors.as_standard_layout().into_owned());
+        Ok(Self { factors, ..self })
     }
 
     /// Number of images.
@@ -101,6 +120,11 @@ impl Images {
         self.labels.as_ref().map(|labels| labels.view())
     }
 
+    /// What the images were made from, of shape (count, factors), if that is known.
+    pub fn factors(&self) -> Option<ArrayView2<'_, u8>> {
+        self.factors.as_ref().map(|factors| factors.view())
+    }
+
     /// The first `n` images with their labels, or all if there are fewer.
     pub fn head(&self, n: usize) -> Self {
         let n = n.min(self.len());
@@ -112,6 +136,7 @@ impl Images {
                 .labels
                 .as_ref()
                 .map(|labels| labels.slice(s![..n]).to_owned()),
+            factors: (self.factors.as_ref()).map(|factors| factors.slice(s![..n, ..]).to_owned()),
         }
     }
 
@@ -134,11 +159,15 @@ impl Images {
         let held_out = Self {
             pixels: self.pixels.slice(s![kept.., ..]).to_owned(),
             labels: (self.labels.as_ref()).map(|labels| labels.slice(s![kept..]).to_owned()),
+            factors: (self.factors.as_ref()).map(|known| known.slice(s![kept.., ..]).to_owned()),
             ..*self
         };
         self.pixels.slice_collapse(s![..kept, ..]);
         if let Some(labels) = &mut self.labels {
             labels.slice_collapse(s![..kept]);
+        }
+        if let Some(factors) = &mut self.factors {
+            factors.slice_collapse(s![..kept, ..]);
         }
         held_out
     }
@@ -157,8 +186,13 @@ impl Images {
             if other == last {
                 continue;
             }
-            let (one, two) = (self.pixels).multi_slice_mut((s![other, ..], s![last, ..]));
-            Zip::from(one).and(two).for_each(mem::swap);
+            for rows in [Some(&mut self.pixels), self.factors.as_mut()]
+                .into_iter()
+                .flatten()
+            {
+                let (one, two) = rows.multi_slice_mut((s![other, ..], s![last, ..]));
+                Zip::from(one).and(two).for_each(mem::swap);
+            }
             if let Some(labels) = &mut self.labels {
                 labels.swap(other, last);
             }
@@ -212,6 +246,7 @@ impl Images {
             height,
             width,
             labels: self.labels.clone(),
+            factors: self.factors.clone(),
         }
     }
 

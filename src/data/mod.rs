@@ -1,4 +1,4 @@
-//! Images to learn from: IDX files, NumPy arrays, folders of PNGs, embedded digits, binarisation.
+//! Images to learn from: IDX files, NumPy arrays, folders of PNGs, embedded digits, binarisation; [shapes] with known factors.
 //!
 //! A [`Dataset`] is a training and a test set of [`Images`], which stay bytes in memory (MNIST: 47 MB,
 //! where `f32` would take 188 MB) and become numbers in `[0, 1]` one batch at a time:
@@ -45,6 +45,9 @@
 //!
 //! **Arrays of labels** have shape (n) or (n, 1) and an integer type or `bool`.
 //!
+//! **Arrays of factors**, `latents_classes` of dSprites, have shape (n, factors) and the types of labels. A factor that takes
+//! one value only, as dSprites' colour does, is left out.
+//!
 //! **Names in an `.npz` file**, upper or lower case. The first row whose images are present is used; other arrays are
 //! ignored. A single array may have any name.
 //!
@@ -54,7 +57,7 @@
 //! | `train_images` | `train_labels` | `test_images` | `test_labels` | MedMNIST |
 //! | `x` | `y` | | | |
 //! | `images` | `labels` | | | |
-//! | `imgs` | `labels` | | | dSprites |
+//! | `imgs` | `labels` or `latents_classes` | | | dSprites |
 //! | `arr_0` | `arr_1` | `arr_2` | `arr_3` | `np.savez` without names |
 //!
 //! **PNGs** may be grey, RGB or indexed, of any bit depth. Colour is converted by the luma of ITU-R BT.601,
@@ -86,6 +89,7 @@ mod place;
 #[cfg(feature = "cli")]
 mod png_folder;
 mod sequences;
+pub mod shapes;
 mod source;
 #[cfg(feature = "cli")]
 mod split;
@@ -98,6 +102,7 @@ pub use linear_gaussian_sequence::{LinearGaussianSequences, noisy_autoregression
 #[cfg(feature = "cli")]
 pub use open::{OpenOptions, TEST_FRACTION};
 pub use sequences::{Direction, ImageSequences, Motion, roll};
+pub use shapes::Shapes;
 pub use source::{Pixels, Source};
 
 /// A named pair of image sets: one to train on, one to test on.

@@ -7,7 +7,7 @@
 
 use std::io::{self, Read};
 
-use ndarray::{Array1, ArrayD, IxDyn, ShapeBuilder};
+use ndarray::{Array1, Array2, ArrayD, IxDyn, ShapeBuilder};
 
 use super::place::{Place, excerpt};
 use super::{DataError, Images, file};
@@ -171,29 +171,54 @@ impl<'a> Array<'a> {
                 "save one whole number for each image (of one-hot labels, y.argmax(axis=1))",
             ));
         }
+        Ok(Array1::from_vec(self.whole_numbers("labels")?))
+    }
+
+    /// The elements as the factors of `count` images, one row for each.
+    pub fn into_factors(mut self, count: usize) -> Result<Array2<u8>, DataError> {
+        let columns = match *self.shape {
+            [n, columns] if n == count => columns,
+            _ => {
+                return Err(self.place.unusable(
+                    format!("the factors of {count} images, one row for each"),
+                    format!("an array of shape {}", shown(&self.shape)),
+                    "save an array of shape (images, factors)",
+                ));
+            }
+        };
+        let mut numbers = self.whole_numbers("factors")?;
+        if self.fortran_order {
+            numbers = to_c_order(&self.shape, numbers);
+        }
+        Ok(Array2::from_shape_vec((count, columns), numbers).expect("as the shape says"))
+    }
+
+    /// The elements, each a whole number from 0 to 255.
+    fn whole_numbers(&mut self, what: &str) -> Result<Vec<u8>, DataError> {
         let (place, element) = (self.place, self.element);
+        let expected = || format!("{what} that are whole numbers from 0 to 255");
         if element.kind == Kind::Float {
             return Err(place.unusable(
-                "labels that are whole numbers from 0 to 255",
+                expected(),
                 element.name(),
                 "save them as bytes (y.astype(np.uint8))",
             ));
         }
-        let mut labels = Vec::new();
+        let mut numbers = Vec::new();
         self.read(&mut |chunk| {
             for bytes in chunk.chunks_exact(element.size) {
                 let value = element.integer(bytes);
-                labels.push(u8::try_from(value).map_err(|_| {
+                numbers.push(u8::try_from(value).map_err(|_| {
                     place.unusable(
-                        "labels that are whole numbers from 0 to 255",
-                        format!("{value} for image {}", labels.len()),
+                        expected(),
+                        format!("{value} for image {}", numbers.len()),
                         "number the classes from 0, or leave the labels out",
                     )
                 })?);
             }
             Ok(())
         })?;
-        Ok(Array1::from_vec(labels))
+        Ok(numbers)
     }
 
     /// Number, height and width of the images, from the shape.

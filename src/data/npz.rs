@@ -9,6 +9,8 @@ use rawzip::{
     CompressionMethod, FileReader, RECOMMENDED_BUFFER_SIZE, ZipArchive, ZipArchiveEntryWayfinder,
 };
 
+use ndarray::{Array2, Axis};
+
 use super::npy::{self, Pixels};
 use super::place::{Place, list};
 use super::{DataError, Images};
@@ -27,6 +29,9 @@ const SETS: [&[[&str; 2]]; 6] = [
     &[["imgs", "labels"]],
     &[["arr_0", "arr_1"], ["arr_2", "arr_3"]],
 ];
+
+/// What dSprites calls the array of factors.
+const FACTORS: &str = "latents_classes";
 
 /// The training images of an archive, then its test images if it has any.
 pub(super) fn read(path: &Path, file: File) -> Result<Vec<Images>, DataError> {
@@ -52,9 +57,24 @@ pub(super) fn read(path: &Path, file: File) -> Result<Vec<Images>, DataError> {
         pixels.push(set);
     }
     npy::stretch_binary(&mut pixels);
-    (pixels.into_iter().zip(labels))
-        .map(|(set, labels)| set.labelled(labels))
-        .collect()
+    let factors = archive.factors(&pixels)?;
+    let sets = (pixels.into_iter().zip(labels)).map(|(set, labels)| set.labelled(labels));
+    let mut sets = sets.collect::<Result<Vec<Images>, _>>()?;
+    if let Some(factors) = factors {
+        let images = sets.pop().expect("factors are of the only set");
+        sets.push(images.with_factors(factors)?);
+    }
+    Ok(sets)
+}
+
+/// The columns of factors that take more than one value, or none if no factor does.
+fn varying(factors: Array2<u8>) -> Option<Array2<u8>> {
+    let varies = |&column: &usize| {
+        let column = factors.column(column);
+        column.iter().any(|&value| value != column[0])
+    };
+    let columns: Vec<usize> = (0..factors.ncols()).filter(varies).collect();
+    (!columns.is_empty()).then(|| factors.select(Axis(1), &columns))
 }
 
 /// An archive whose directory has been read.
@@ -134,6 +154,17 @@ impl<'a> Archive<'a> {
                     "rename the array, or save it alone",
                 ))
             }
+        }
+    }
+
+    /// What the images of the only set were made from, if the archive says so as dSprites' does.
+    fn factors(&self, sets: &[Pixels]) -> Result<Option<Array2<u8>>, DataError> {
+        match (self.arrays.contains_key(FACTORS), sets) {
+            (true, [only]) => {
+                let factors = self.read(FACTORS, |array| array.into_factors(only.count()))?;
+                Ok(varying(factors))
+            }
+            _ => Ok(None),
         }
     }
 

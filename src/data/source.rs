@@ -1,6 +1,6 @@
 //! What a training loop takes its batches from.
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use rand::rngs::StdRng;
 
 use super::{Binarisation, Images};
@@ -36,8 +36,8 @@ pub struct Pixels {
 }
 
 impl Images {
-    /// These images as a source of batches: rows of `height * width` numbers in `[0, 1]`, with the label as the only factor
-    /// if there are labels.
+    /// These images as a source of batches: rows of `height * width` numbers in `[0, 1]`, with their factors, or the label
+    /// as the only factor if there are labels.
     pub fn pixels_as(self, binarisation: Binarisation) -> Pixels {
         Pixels {
             images: self,
@@ -56,8 +56,14 @@ impl<T: Scalar> Source<T> for Pixels {
         let view = x.view_mut().into_dimensionality().expect("a matrix");
         self.images
             .batch_into(indices, self.binarisation, rng, view);
-        let factors = self.images.labels().map(|labels| {
-            Array2::from_shape_fn((indices.len(), 1), |(i, _)| usize::from(labels[indices[i]]))
+        let known = self.images.factors();
+        let labels = self
+            .images
+            .labels()
+            .map(|labels| labels.insert_axis(Axis(1)));
+        let factors = known.or(labels).map(|factors| {
+            let shape = (indices.len(), factors.ncols());
+            Array2::from_shape_fn(shape, |(i, k)| usize::from(factors[(indices[i], k)]))
         });
         Batch {
             data: tape.constant(x),

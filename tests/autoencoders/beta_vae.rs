@@ -1,5 +1,7 @@
 //! docs/autoencoders.md#beta-vae: what a nat buys, its price, and the two forms of the objective.
 
+mod higgins_metric;
+
 use elbo::autodiff::Tape;
 use elbo::autodiff::check::Check;
 use elbo::autoencoders::{BetaVae, CodeCost, ScalarTradeOff, tempered_log_posterior};

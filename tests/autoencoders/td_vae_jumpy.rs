@@ -17,7 +17,7 @@ use crate::common::reporting::report;
 use crate::common::statistics::Statistics;
 
 /// What sums of a few hundred products and an inverse may differ by.
-const EXACT: f64 = 1e-9;
+const EXACT: f64 = 1e-12;
 
 /// t₁ and t₂, counted from 0, of five observations.
 const TIMES: (usize, usize) = (1, 4);

@@ -20,7 +20,7 @@ mod limits;
 mod networks;
 
 /// What sums of a few hundred products and an inverse may differ by.
-const EXACT: f64 = 1e-10;
+const EXACT: f64 = 1e-12;
 
 /// q(z₂) and q(z₁|z₂) from m₂, L₂, m₁, L₁ and G; of the factors only the lower triangles count, with e^a on the diagonal.
 fn q_of<'t>(v: &[Var<'t, f64>]) -> PairPosterior<'t> {
@@ -294,7 +294,7 @@ fn a_wrong_belief_wins_at_one_observation_and_never_on_average() {
         let bounds = Array1::from_shape_fn(4, |symbol| {
             let joint = &wrong.clone().insert_axis(Axis(1))
                 * &hidden.transition
-                * &hidden.emission.column(symbol);
+                * hidden.emission.column(symbol);
             let q = &joint / joint.sum();
             mean_under(&q, &of_tables(&tape, &hidden, (&wrong, symbol), &q))
         });

@@ -64,6 +64,31 @@ fn a_row_that_was_interrupted_is_resumed() {
 }
 
 #[test]
+fn the_codes_are_measured_under_each_prior() {
+    let (data, out) = (small_data(), TempDir::new().unwrap());
+    let more = ["--only", "vae,vq-vae-2", "--epochs", "1"];
+    let printed = reproduce("codes", &data, &out, &more);
+    for part in [
+        "vae: elbo train vae --hidden 512 --latent 20 --binarise stochastic --epochs 1",
+        "ours       bound -",
+        "vq-vae-2: elbo train vq-vae-2 --binarise stochastic --epochs 1",
+        "bounds: uniform -",
+        "a prior fitted afterwards, 10 epochs: bound -",
+    ] {
+        assert!(printed.contains(part), "{part}: {printed}");
+    }
+    assert!(!printed.contains("vq-vae-gradient"), "{printed}");
+    // The costs of the lower codes, given the upper ones and alone, are those of 12 codes of 64: at most about the uniform one.
+    let (_, costs) = printed.split_once("lower codes ").unwrap();
+    let cost = |text: &str| -> f64 { text.split(' ').next().unwrap().parse().unwrap() };
+    let (given, rest) = costs.split_once(" given the upper ones, ").unwrap();
+    let uniform = 12.0 * 64.0f64.ln();
+    for cost in [cost(given), cost(rest)] {
+        assert!((0.0..=uniform + 5.0).contains(&cost), "{cost}: {printed}");
+    }
+}
+
+#[test]
 fn the_stack_is_trained_layer_by_layer_and_once() {
     let (data, out) = (small_data(), TempDir::new().unwrap());
     let more = [
@@ -120,7 +145,13 @@ fn the_stack_is_trained_layer_by_layer_and_once() {
 #[test]
 fn the_help_lists_tables_and_rows() {
     let help = stdout(&elbo(&["reproduce", "--help"]));
-    for name in ["autoencoders", "stacked", "k-sparse-annealed", "denoising"] {
+    for name in [
+        "autoencoders",
+        "codes",
+        "stacked",
+        "k-sparse-annealed",
+        "vq-vae-gradient",
+    ] {
         assert!(help.contains(name), "{name}: {help}");
     }
     let output = elbo(&["reproduce", "stacked", "--only", "denoise"]);
@@ -129,4 +160,33 @@ fn the_help_lists_tables_and_rows() {
         output.status.code() == Some(2) && said.contains("denoising"),
         "{said}"
     );
+}
+
+#[test]
+fn a_row_of_the_beta_vae_is_trained_once_for_each_seed() {
+    let out = TempDir::new().unwrap();
+    let reproduce = || {
+        let folder = out.path().to_str().unwrap();
+        let quick = [
+            "--only", "beta-4", "--seeds", "2", "--epochs", "1", "--draws", "128",
+        ];
+        let output = elbo(&[&["reproduce", "beta-vae", "--out", folder][..], &quick].concat());
+        assert!(output.status.success(), "{output:?}");
+        stdout(&output)
+    };
+    let first = reproduce();
+    for part in [
+        "beta-4: 2 seeds",
+        "Trained in",
+        "reference  metric 79.1",
+        "untrained: metric",
+        "pixels",
+    ] {
+        assert!(first.contains(part), "{part}: {first}");
+    }
+    assert!(out.path().join("beta-4-seed-2/report.html").exists());
+    let second = reproduce();
+    assert!(!second.contains("Trained in"), "{second}");
+    let table = |said: &str| said.split_once("beta-4: 2 seeds").unwrap().1.to_owned();
+    assert_eq!(table(&first), table(&second));
 }

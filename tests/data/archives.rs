@@ -106,6 +106,69 @@ fn the_images_of_d_sprites_are_binary() {
     assert_eq!(all(&data), [(vec![0, 255], None), (vec![255, 255], None)]);
 }
 
+/// Six images of one pixel, the number of the image, with factors beside them: one that never changes, the number, and its
+/// parity.
+fn with_factors(fortran_order: bool, elements: &[i64], shape: &str) -> Vec<u8> {
+    let bytes: Vec<u8> = elements
+        .iter()
+        .flat_map(|class| class.to_le_bytes())
+        .collect();
+    zip(
+        Method::Deflated,
+        &[
+            (
+                "imgs.npy",
+                &npy("|u1", false, "(6, 1, 1)", &[10, 11, 12, 13, 14, 15]),
+            ),
+            (
+                "latents_classes.npy",
+                &npy("<i8", fortran_order, shape, &bytes),
+            ),
+        ],
+    )
+}
+
+#[test]
+fn factors_stay_with_their_images() {
+    let by_row = [7, 0, 0, 7, 1, 1, 7, 2, 0, 7, 3, 1, 7, 4, 0, 7, 5, 1];
+    let by_column = [7, 7, 7, 7, 7, 7, 0, 1, 2, 3, 4, 5, 0, 1, 0, 1, 0, 1];
+    for (fortran_order, elements) in [(false, by_row), (true, by_column)] {
+        let archive = with_factors(fortran_order, &elements, "(6, 3)");
+        let (_folder, path) = file("sprites.npz", &archive);
+        let data = Dataset::open(path, &halves()).unwrap();
+        let mut seen = Vec::new();
+        for set in [&data.train, &data.test, &data.train.head(2)] {
+            let factors = set.factors().unwrap();
+            assert_eq!(factors.dim(), (set.len(), 2), "the first never changes");
+            for (pixels, factors) in set.pixels().rows().into_iter().zip(factors.rows()) {
+                let number = pixels[0] - 10;
+                assert_eq!(factors, array![number, number % 2]);
+                seen.push(number);
+            }
+        }
+        seen.truncate(6);
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2, 3, 4, 5]);
+    }
+}
+
+#[test]
+fn factors_that_do_not_fit_are_refused() {
+    for (elements, shape, words) in [
+        (vec![0; 15], "(5, 3)", ["the factors of 6 images", "(5, 3)"]),
+        (vec![0; 6], "(6,)", ["the factors of 6 images", "(6,)"]),
+        (
+            vec![300; 6],
+            "(6, 1)",
+            ["whole numbers from 0 to 255", "300"],
+        ),
+        (vec![-1; 6], "(6, 1)", ["whole numbers from 0 to 255", "-1"]),
+    ] {
+        let (_folder, path) = file("sprites.npz", &with_factors(false, &elements, shape));
+        assert_refused(&path, &halves(), &words);
+    }
+}
+
 #[test]
 fn binary_is_judged_of_both_sets_together() {
     let binary = npy("|u1", false, "(1, 1, 2)", &[0, 1]);

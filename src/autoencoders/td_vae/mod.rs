@@ -3,7 +3,6 @@
 
 mod bound;
 mod gap;
-mod gru;
 mod layered;
 mod structure;
 
@@ -15,13 +14,12 @@ pub use structure::{TdStructure, TimePair};
 use ndarray::{Array2, arr0};
 use rand::Rng;
 
-use self::gru::Gru;
 use self::layered::log_density_of;
 use crate::Scalar;
 use crate::autodiff::Var;
 use crate::distributions::DiagonalGaussian;
 use crate::distributions::noise::standard_normal;
-use crate::nn::{Batch, Bound, Initialisation, Mlp, Model, Objective, Parameters, Step};
+use crate::nn::{Batch, Bound, Gru, Initialisation, Mlp, Model, Objective, Parameters, Step};
 use crate::vae::{Decoder, Likelihood, Observation};
 
 /// x₁, …, x_t → hidden layers → the belief b_t, by a recurrent network; p_B(z_t|b_t) is what is believed of the state,

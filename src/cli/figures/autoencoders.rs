@@ -3,7 +3,7 @@
 use ndarray::{Array2, arr1, arr2};
 use rand::Rng;
 
-use super::Figure;
+use super::{Figure, beta_vae, codes, td_vae};
 use crate::autodiff::{Tape, array};
 use crate::autoencoders::{SmoothedMixture, sigmoid_expansion};
 use crate::cli::plot::{Arrow, Axis, Chart, Flow, Kind, Node, Panel, colors, diagram};
@@ -12,7 +12,11 @@ use crate::nn::{Activation, Adam, Initialisation, Mlp, Parameters};
 
 /// All of them.
 pub fn figures() -> Vec<Figure> {
-    vec![model(), denoising_score(), noise_expansion()]
+    let mut figures = vec![model(), denoising_score(), noise_expansion()];
+    figures.extend(beta_vae::figures());
+    figures.extend(codes::figures());
+    figures.extend(td_vae::figures());
+    figures
 }
 
 /// A datum, its code and its reconstruction, and where something stands in the way.

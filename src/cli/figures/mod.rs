@@ -2,10 +2,12 @@
 
 mod autoencoders;
 mod background;
+mod beta_vae;
 mod codes;
 mod costs;
 mod gradients;
 mod kl;
+mod td_vae;
 mod vae;
 mod variational;
 
@@ -42,14 +44,13 @@ pub struct Figure {
 type Draw = fn() -> Vec<Figure>;
 
 /// The chapters that have figures, in the order of the notes.
-const CHAPTERS: [(&str, Draw); 8] = [
+const CHAPTERS: [(&str, Draw); 7] = [
     ("background", background::figures),
     ("variational", variational::figures),
     ("kl", kl::figures),
     ("gradients", gradients::figures),
     ("vae", vae::figures),
     ("autoencoders", autoencoders::figures),
-    ("codes from a table", codes::figures),
     ("costs", costs::figures),
 ];
 

@@ -7,7 +7,7 @@ use clap::Args;
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use super::{DataCommand, LoadedData, ModelCommand, Saved, TestData, file_of};
+use super::{DataCommand, LoadedData, ModelCommand, Saved, SourceOf, TestData, file_of};
 use crate::autodiff::{Tape, array};
 use crate::cli::options::{Data, ensure_png};
 use crate::cli::output::{ensure_distinct, ensure_not_data, write_atomically};
@@ -33,17 +33,24 @@ pub struct ImageData {
     pub binarise: Binarisation,
 }
 
-impl ImageData {
+/// Data that are images, whether they are read or drawn.
+pub trait ImageCommand: DataCommand<Shape = ImageShape> {
     /// As in training, but for what the caller wants otherwise.
-    pub fn with(&self, data: &Data, binarise: Option<Binarisation>) -> Self {
+    fn with(&self, data: &Data, binarise: Option<Binarisation>) -> Self;
+
+    /// Where they are, if they are read from somewhere.
+    fn path(&self) -> Option<&Path>;
+}
+
+impl ImageCommand for ImageData {
+    fn with(&self, data: &Data, binarise: Option<Binarisation>) -> Self {
         Self {
             data: data.or(&self.data),
             binarise: binarise.unwrap_or(self.binarise),
         }
     }
 
-    /// Where they are, if they are not the embedded ones.
-    pub fn path(&self) -> Option<&Path> {
+    fn path(&self) -> Option<&Path> {
         self.data.path()
     }
 }
@@ -91,7 +98,7 @@ impl ImageShape {
     }
 }
 
-impl<M: ModelCommand<Data = ImageData>> Saved<M> {
+impl<M: ModelCommand<Data: ImageCommand>> Saved<M> {
     /// Images of the size that the model was trained on, to be laid out.
     ///
     /// # Errors
@@ -103,7 +110,7 @@ impl<M: ModelCommand<Data = ImageData>> Saved<M> {
 }
 
 /// Images as a model sees them in training.
-pub fn seen(pixels: &Pixels, indices: &[usize], seed: u64) -> Array2<f32> {
+pub fn seen(pixels: &impl Source<f32>, indices: &[usize], seed: u64) -> Array2<f32> {
     let tape = Tape::new();
     let mut rng = stream(seed, "view", 0);
     array(pixels.batch(&tape, indices, &mut rng).data.value())
@@ -112,10 +119,10 @@ pub fn seen(pixels: &Pixels, indices: &[usize], seed: u64) -> Array2<f32> {
 impl Reconstruct {
     /// Writes the picture of a model of images: from those of the test set whose indices are given, and a seed, `views` makes the
     /// upper rows and the lower ones.
-    pub(super) fn draw<M: ModelCommand<Data = ImageData>>(
+    pub(super) fn draw<M: ModelCommand<Data: ImageCommand>>(
         &self,
         saved: &Saved<M>,
-        views: impl FnOnce(&Pixels, &[usize], u64) -> (Array2<f32>, Array2<f32>),
+        views: impl FnOnce(&SourceOf<M>, &[usize], u64) -> (Array2<f32>, Array2<f32>),
     ) -> Result<()> {
         ensure_distinct([&file_of(&self.model), &self.out])?;
         ensure_png(&self.out)?;
@@ -123,7 +130,7 @@ impl Reconstruct {
         let chosen = configuration.data.with(&self.data, self.binarise);
         ensure_not_data(&self.out, chosen.path())?;
         let images = configuration.test_data(&chosen)?.test;
-        let there = Source::<f32>::len(&images);
+        let there = images.len();
         if self.count > there {
             warn(&format!("the test set has {there} images: all are shown"));
         }

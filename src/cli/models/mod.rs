@@ -2,12 +2,14 @@
 
 mod autoencoder;
 pub mod autoencoders;
+pub mod beta_vae;
 mod contractive;
 mod denoising;
 mod images;
 mod k_sparse;
 pub mod quantised;
 mod saved;
+mod shapes;
 mod sparse;
 pub mod td_vae;
 mod vae;
@@ -26,12 +28,14 @@ use crate::nn::{Model, Parameters};
 use crate::train::{EpochMetrics, Metrics, Settings};
 
 pub use autoencoder::PlainCommand;
+pub use beta_vae::BetaVaeCommand;
 pub use contractive::ContractiveCommand;
 pub use denoising::DenoisingCommand;
-pub use images::{ImageData, ImageShape, seen};
+pub use images::{ImageCommand, ImageData, ImageShape, seen};
 pub use k_sparse::KSparseCommand;
 pub use quantised::{OneLevel, QuantisedCommand, TwoLevels};
 pub use saved::{Configuration, FILE, FORMAT, Header, ModelFile, Saved, file_of, header};
+pub use shapes::{ShapeData, ShapeSource};
 pub use sparse::SparseCommand;
 pub use td_vae::TdVaeCommand;
 pub use vae::VaeCommand;
@@ -205,6 +209,9 @@ pub struct TestData<D: DataCommand> {
 
 /// The shape of a model's data.
 pub type ShapeOf<M> = <<M as ModelCommand>::Data as DataCommand>::Shape;
+
+/// Where a model's batches come from.
+pub type SourceOf<M> = <<M as ModelCommand>::Data as DataCommand>::Source;
 
 /// What of the training a model's schedules may depend on. Not the number of epochs, which can be raised later.
 #[derive(Clone, Copy, Debug)]

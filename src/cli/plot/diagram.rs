@@ -67,11 +67,17 @@ pub fn diagram(
         opacity: 1.0,
         name: name.to_owned(),
     };
-    let entries = [
-        entry("●", colors::ORANGE, "drawn at random"),
-        entry("→", FAINT, "computed from"),
-        entry("→", colors::VERMILION, "gradient"),
-    ];
+    // What is not there needs no explanation, and where all arrows mean the same, neither do they.
+    let random = nodes.iter().any(|node| node.kind == Kind::Random);
+    let back = arrows.iter().any(|arrow| arrow.flow == Flow::Back);
+    let entries: Vec<Entry> = [
+        (random, entry("●", colors::ORANGE, "drawn at random")),
+        (random || back, entry("→", FAINT, "computed from")),
+        (back, entry("→", colors::VERMILION, "gradient")),
+    ]
+    .into_iter()
+    .filter_map(|(shown, entry)| shown.then_some(entry))
+    .collect();
     svg.legend((24.0, 24.0), &entries);
     for (at, text) in captions {
         svg.text(*at, super::svg::START, INK, BOLD, text);

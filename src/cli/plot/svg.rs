@@ -2,6 +2,9 @@
 
 use std::fmt::{self, Display, Write};
 
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+
 /// The colour of text.
 pub const INK: &str = "#333333";
 
@@ -138,6 +141,15 @@ impl Svg {
         let (x, y, text) = (Number(x), Number(y), Escaped(text));
         self.push(format_args!(
             r#"<text x="{x}" y="{y}" dy="0.35em" text-anchor="{anchor}" fill="{color}"{look}>{text}</text>"#
+        ));
+    }
+
+    /// The picture of a PNG file, stretched to an area.
+    pub fn png(&mut self, area: Area, bytes: &[u8]) {
+        let [x, y, width, height] = [area.left, area.top, area.width, area.height].map(Number);
+        let data = Base64Display::new(bytes, &STANDARD);
+        self.push(format_args!(
+            r#"<image x="{x}" y="{y}" width="{width}" height="{height}" href="data:image/png;base64,{data}"/>"#
         ));
     }
 

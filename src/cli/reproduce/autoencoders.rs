@@ -13,8 +13,8 @@ use crate::autodiff::array;
 use crate::autoencoders::{Centring, Corruption, LinearDenoiser, Pca};
 use crate::cli::models::autoencoders::{AutoencoderCommand, figures::Measured, views};
 use crate::cli::models::{
-    ContractiveCommand, DataCommand, DenoisingCommand, ImageData, KSparseCommand, LoadedData,
-    ModelFile, PlainCommand, Saved, SparseCommand,
+    ContractiveCommand, DataCommand, DenoisingCommand, ImageCommand, ImageData, KSparseCommand,
+    LoadedData, ModelFile, PlainCommand, Saved, SparseCommand,
 };
 use crate::cli::progress::say;
 use crate::distributions::Moments;

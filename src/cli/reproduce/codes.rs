@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 use super::trainings::{Training, Trainings};
 use crate::cli::models::quantised::figures::{Measured, Refitted};
 use crate::cli::models::quantised::{Levels, OneLevel, QuantisedCommand, TwoLevels};
-use crate::cli::models::{DataCommand, ModelFile, Saved, VaeCommand};
+use crate::cli::models::{DataCommand, ImageCommand, ModelFile, Saved, VaeCommand};
 use crate::cli::progress::say;
 use crate::distributions::noise::stream;
 use crate::train::evaluate;

@@ -1,6 +1,7 @@
 //! `elbo reproduce`: the tables of the notes, trained and printed.
 
 mod autoencoders;
+mod beta_vae;
 mod codes;
 mod stacked;
 mod td_vae;
@@ -12,6 +13,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use autoencoders::AutoencoderTable;
+use beta_vae::BetaVaeTable;
 use codes::CodeTable;
 use stacked::StackedTable;
 use td_vae::TdVaeTable;
@@ -30,8 +32,9 @@ pub struct Reproduce {
 fn rows() -> String {
     let list = |names: Vec<&str>| names.join(", ");
     format!(
-        "Rows, for `--only`:\n  autoencoders: {}\n  codes: {}\n  stacked: {}\n  td-vae: {}",
+        "Rows, for `--only`:\n  autoencoders: {}\n  beta-vae: {}\n  codes: {}\n  stacked: {}\n  td-vae: {}",
         list(autoencoders::names()),
+        list(beta_vae::names()),
         list(codes::names()),
         list(stacked::names()),
         list(td_vae::names())
@@ -43,6 +46,7 @@ fn rows() -> String {
 #[command(subcommand_value_name = "TABLE", subcommand_help_heading = "Tables")]
 enum Table {
     Autoencoders(AutoencoderTable),
+    BetaVae(BetaVaeTable),
     Codes(CodeTable),
     Stacked(StackedTable),
     TdVae(TdVaeTable),
@@ -56,6 +60,7 @@ impl Reproduce {
     pub fn run(&self) -> Result<ExitCode> {
         match &self.table {
             Table::Autoencoders(table) => table.run(),
+            Table::BetaVae(table) => table.run(),
             Table::Codes(table) => table.run(),
             Table::Stacked(table) => table.run(),
             Table::TdVae(table) => table.run(),

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::figures::{Errors, Measured};
 use super::{AutoencoderCommand, Saved, unit};
 use crate::autoencoders::Coding;
-use crate::cli::models::DataCommand;
+use crate::cli::models::{DataCommand, ImageCommand};
 use crate::cli::progress::say;
 use crate::cli::requests::Evaluate;
 use crate::nn::Activation;

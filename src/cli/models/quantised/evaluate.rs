@@ -6,7 +6,7 @@ use ndarray::Axis;
 use super::Levels;
 use super::figures::Measured;
 use super::views::{self, SavedModel};
-use crate::cli::models::{DataCommand, file_of};
+use crate::cli::models::{DataCommand, ImageCommand, file_of};
 use crate::cli::options::ensure_png;
 use crate::cli::output::{ensure_distinct, write_atomically};
 use crate::cli::picture::{Tiles, check_count};

@@ -33,7 +33,7 @@ pub struct QuantisedOptions {
     codes: usize,
 
     /// How many numbers a vector of the table has
-    #[arg(long, value_name = "D", default_value = "16", value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, value_name = "D", default_value = "64", value_parser = positive, allow_negative_numbers = true)]
     width: usize,
 
     /// How the table follows the encoder

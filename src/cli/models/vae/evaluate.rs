@@ -3,12 +3,12 @@
 use anyhow::Result;
 use ndarray::{Array1, Array2, ArrayView2, Ix2};
 
-use super::views::SavedVae;
+use super::AroundVae;
 use crate::autodiff::Tape;
-use crate::cli::models::seen;
+use crate::cli::models::{ImageCommand, Saved, SourceOf, seen};
 use crate::cli::progress::{Progress, say, warn};
 use crate::cli::requests::Evaluate;
-use crate::data::{Pixels, Source};
+use crate::data::Source;
 use crate::distributions::noise::{standard_normal, stream};
 use crate::distributions::{Estimate, GaussianParameters};
 use crate::train::{Metrics, evaluate};
@@ -31,7 +31,7 @@ const COMPARED: usize = 100;
 
 impl Evaluate {
     /// Prints the figures of a VAE.
-    pub fn vae(&self, model: &SavedVae) -> Result<()> {
+    pub fn vae<M: AroundVae>(&self, model: &Saved<M>) -> Result<()> {
         let as_trained = &model.configuration.data;
         let chosen = as_trained.with(&self.data, self.binarise);
         let data = model.configuration.test_data(&chosen)?;
@@ -86,7 +86,7 @@ impl Evaluate {
     }
 
     /// The ELBO of all test images and its two terms, and how far the draws scatter: the report has one draw only.
-    fn report_bound(&self, model: &SavedVae, images: &Pixels) -> Result<()> {
+    fn report_bound<M: AroundVae>(&self, model: &Saved<M>, images: &SourceOf<M>) -> Result<()> {
         let passes: Vec<_> = (0..PASSES)
             .map(|pass| {
                 let mut rng = stream(self.seed, "evaluate", pass);
@@ -125,11 +125,13 @@ impl Evaluate {
     }
 
     /// Active units, the KL of each, and what the KL is made of.
-    fn report_codes(&self, model: &SavedVae, images: &Pixels) -> Result<()> {
+    fn report_codes<M: AroundVae>(&self, model: &Saved<M>, images: &SourceOf<M>) -> Result<()> {
         let codes = self.codes.unwrap_or(1000).min(count(images));
         let indices: Vec<usize> = (0..codes).collect();
         let x = seen(images, &indices, self.seed);
-        let codes = model.model.codes(&model.parameters, x.view()).as_f64();
+        let codes = M::vae(&model.model)
+            .codes(&model.parameters, x.view())
+            .as_f64();
         let activity = Activity::of(codes.mean.view())?;
         let units = activity.variances.len();
         say(&format!(
@@ -178,15 +180,15 @@ impl Evaluate {
     }
 
     /// How many images log p(x) is estimated for.
-    fn compared(&self, images: &Pixels) -> usize {
+    fn compared(&self, images: &impl Source<f32>) -> usize {
         self.images.unwrap_or(500).min(count(images))
     }
 
     /// The images that log p(x) is estimated for, in batches of pixels: the same whenever it is asked.
-    fn batches<'a>(
+    fn batches<'a, S: Source<f32>>(
         &self,
-        images: &'a Pixels,
-    ) -> impl Iterator<Item = (u64, Array2<f32>)> + use<'a> {
+        images: &'a S,
+    ) -> impl Iterator<Item = (u64, Array2<f32>)> + use<'a, S> {
         let (seed, count) = (self.seed, self.compared(images));
         (0..count.div_ceil(BATCH)).map(move |number| {
             let indices: Vec<usize> = (number * BATCH..count.min((number + 1) * BATCH)).collect();
@@ -197,13 +199,13 @@ impl Evaluate {
     }
 
     /// The bound and log p(x) of each image.
-    fn compare(&self, model: &SavedVae, images: &Pixels) -> Compared {
+    fn compare<M: AroundVae>(&self, model: &Saved<M>, images: &SourceOf<M>) -> Compared {
         let progress = Progress::new(self.compared(images) as u64);
         progress.message(|| "log p(x)".to_owned());
         let estimate = Evidence {
             samples: self.samples.unwrap_or(SAMPLES),
         };
-        let (vae, parameters) = (&model.model, &model.parameters);
+        let (vae, parameters) = (M::vae(&model.model), &model.parameters);
         let (mut bounds, mut evidence) = (Vec::new(), Vec::new());
         for (number, x) in self.batches(images) {
             let encoded = vae.codes(parameters, x.view());
@@ -219,7 +221,7 @@ impl Evaluate {
     }
 
     /// The bound of each image at the q that a search finds for it by itself.
-    fn refined(&self, model: &SavedVae, images: &Pixels) -> Array1<f64> {
+    fn refined<M: AroundVae>(&self, model: &Saved<M>, images: &SourceOf<M>) -> Array1<f64> {
         let refinement = Refinement {
             steps: self.refine.unwrap_or(0),
             rate: 0.02,
@@ -230,7 +232,8 @@ impl Evaluate {
         let mut bounds = Vec::new();
         for (number, x) in self.batches(images) {
             let mut rng = stream(self.seed, "refinement", number);
-            let refined = refinement.fit(&model.model, &model.parameters, x.view(), &mut rng);
+            let refined =
+                refinement.fit(M::vae(&model.model), &model.parameters, x.view(), &mut rng);
             bounds.extend(self.bounds(model, number, x.view(), &refined));
             progress.advance(x.nrows() as u64);
         }
@@ -238,9 +241,9 @@ impl Evaluate {
     }
 
     /// The bound of each image at given codes, the mean over samples that are the same for all codes.
-    fn bounds(
+    fn bounds<M: AroundVae>(
         &self,
-        model: &SavedVae,
+        model: &Saved<M>,
         number: u64,
         x: ArrayView2<'_, f32>,
         codes: &GaussianParameters<f32, Ix2>,
@@ -252,9 +255,7 @@ impl Evaluate {
             let p = model.parameters.bind_constant(&tape);
             let noise = standard_normal(&tape, codes.mean.shape(), &mut rng);
             let elbo: Elbo<'_, f32> =
-                model
-                    .model
-                    .elbo_of(&p, tape.constant(x), &codes.on(&tape), noise);
+                M::vae(&model.model).elbo_of(&p, tape.constant(x), &codes.on(&tape), noise);
             let each = elbo.value().value();
             total.zip_mut_with(&each, |total, &bound| *total += f64::from(bound));
             tape.reset();
@@ -264,8 +265,8 @@ impl Evaluate {
 }
 
 /// How many images there are.
-fn count(images: &Pixels) -> usize {
-    Source::<f32>::len(images)
+fn count(images: &impl Source<f32>) -> usize {
+    images.len()
 }
 
 /// What is known of each image, of the same pixels.

@@ -3,7 +3,7 @@
 mod evaluate;
 mod reconstruct;
 mod sample;
-mod views;
+pub mod views;
 
 use std::ops::RangeInclusive;
 
@@ -13,7 +13,9 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use super::images::MAX_WIDTH;
-use super::{Column, ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training, seen};
+use super::{
+    Column, ImageCommand, ImageData, ImageShape, LoadedData, ModelCommand, Saved, Training, seen,
+};
 use crate::cli::options::{WEIGHTS, Widths, positive, positive_real, weight, widths};
 use crate::cli::plot::{self, latent_scatter, training_curve};
 use crate::cli::report::Figure;
@@ -21,6 +23,18 @@ use crate::cli::requests::{Evaluate, Reconstruct, Sample};
 use crate::nn::{Activation, Parameters, Schedule};
 use crate::train::{EpochMetrics, Metrics, Settings};
 use crate::vae::{Architecture, Divergence, Likelihood, Vae};
+
+/// A model of images around a [`Vae`]: whatever it is trained on, it is looked at and measured in the same way.
+pub trait AroundVae: ModelCommand<Data: ImageCommand> {
+    /// The networks, and the bound that they have.
+    fn vae(model: &Self::Model) -> &Vae;
+}
+
+impl AroundVae for VaeCommand {
+    fn vae(model: &Vae) -> &Vae {
+        model
+    }
+}
 
 /// The options of a VAE.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -114,17 +128,55 @@ impl VaeCommand {
         }
     }
 
+    fn networks(&self) -> Networks<'_> {
+        Networks {
+            hidden: &self.hidden,
+            latent: self.latent,
+            samples: self.samples,
+        }
+    }
+}
+
+/// The sizes that are chosen of encoder and decoder.
+pub struct Networks<'a> {
+    /// Widths of the encoder's hidden layers.
+    pub hidden: &'a Widths,
+    /// Dimensions of z.
+    pub latent: usize,
+    /// Samples of z for each image.
+    pub samples: usize,
+}
+
+impl Networks<'_> {
     /// The widths from image to latent: `784-400-20`.
-    fn layers(&self, shape: &ImageShape) -> String {
+    pub fn layers(&self, shape: &ImageShape) -> String {
         self.hidden
             .between(shape.dimensions(), self.latent)
             .to_string()
     }
 
-    /// Checks that intermediate results have a size that a machine can hold.
-    fn check_size(&self, dimensions: usize, batch: usize) -> Result<()> {
-        let widest =
-            (self.hidden.0.iter().copied()).fold(dimensions.max(2 * self.latent), usize::max);
+    /// How many weights there are; none if that is beyond counting.
+    pub fn weights(&self, shape: &ImageShape) -> Option<usize> {
+        let (pixels, latent) = (shape.dimensions(), self.latent);
+        let encoder = self.hidden.between(pixels, latent.checked_mul(2)?);
+        let decoder = self.hidden.between(pixels, latent);
+        encoder.weights()?.checked_add(decoder.weights()?)
+    }
+
+    /// Refuses layers and batches that no machine holds.
+    ///
+    /// # Errors
+    /// With what was expected and what was found.
+    pub fn check(&self, shape: &ImageShape, batch: usize) -> Result<()> {
+        let widths = self.hidden.0.iter().chain([&self.latent, &self.samples]);
+        for width in widths {
+            ensure!(
+                (1..=MAX_WIDTH).contains(width),
+                "the widths of layers and latents, and samples, may be from 1 to {MAX_WIDTH}, found {width}"
+            );
+        }
+        let inner = self.hidden.0.iter().copied();
+        let widest = inner.fold(shape.dimensions().max(2 * self.latent), usize::max);
         let rows = batch.max(TEST_BATCH);
         let entries = rows
             .checked_mul(self.samples)
@@ -171,21 +223,11 @@ impl ModelCommand for VaeCommand {
                 && WEIGHTS.contains(&self.beta),
             "expected a deviation from 1e-6 to 1e6 and a beta from 0 to 1e6"
         );
-        let widths = self.hidden.0.iter().chain([&self.latent, &self.samples]);
-        for width in widths {
-            ensure!(
-                (1..=MAX_WIDTH).contains(width),
-                "the widths of layers and latents, and samples, may be from 1 to {MAX_WIDTH}, found {width}"
-            );
-        }
-        self.check_size(shape.dimensions(), settings.batch)
+        self.networks().check(shape, settings.batch)
     }
 
     fn weights(&self, shape: &ImageShape) -> Option<usize> {
-        let (pixels, latent) = (shape.dimensions(), self.latent);
-        let encoder = self.hidden.between(pixels, latent.checked_mul(2)?);
-        let decoder = self.hidden.between(pixels, latent);
-        encoder.weights()?.checked_add(decoder.weights()?)
+        self.networks().weights(shape)
     }
 
     fn build(
@@ -212,7 +254,7 @@ impl ModelCommand for VaeCommand {
     fn describe(&self, shape: &ImageShape) -> String {
         format!(
             "{} variational autoencoder ({} decoder)",
-            self.layers(shape),
+            self.networks().layers(shape),
             self.likelihood()
         )
     }
@@ -223,7 +265,10 @@ impl ModelCommand for VaeCommand {
             epochs => format!("{}, rising over {epochs} epochs", self.beta),
         };
         [
-            ("encoder", format!("{} and back", self.layers(shape))),
+            (
+                "encoder",
+                format!("{} and back", self.networks().layers(shape)),
+            ),
             ("activation", self.activation.to_string()),
             ("likelihood", self.likelihood().to_string()),
             ("KL term", self.divergence().to_string()),
@@ -239,38 +284,15 @@ impl ModelCommand for VaeCommand {
     }
 
     fn line(metrics: &Metrics) -> String {
-        let terms = terms(metrics);
-        format!(
-            "{:9.2} = {:7.2} − {:6.2}",
-            terms.elbo(),
-            terms.reconstruction,
-            terms.kl
-        )
+        line(metrics)
     }
 
     fn columns(&self, metrics: &Metrics) -> Vec<Column> {
-        let terms = terms(metrics);
-        let column = |name, title, value| Column {
-            name,
-            title,
-            value,
-            unit: "nats per image",
-        };
-        vec![
-            column("elbo", "ELBO", terms.elbo()),
-            column("reconstruction", "reconstruction", terms.reconstruction),
-            column("kl", "KL", terms.kl),
-        ]
+        columns(metrics)
     }
 
     fn curve(&self, epochs: &[EpochMetrics]) -> (&'static str, Figure) {
-        let point = |epoch: &EpochMetrics| plot::Epoch {
-            number: epoch.number,
-            train: terms(&epoch.train),
-            test: Some(terms(&epoch.test)),
-        };
-        let points: Vec<plot::Epoch> = epochs.iter().map(point).collect();
-        ("elbo.svg", Figure::curve(training_curve(&points)))
+        ("elbo.svg", Figure::curve(curve(epochs)))
     }
 
     fn pictures(
@@ -333,4 +355,42 @@ fn terms(metrics: &Metrics) -> plot::Terms {
         reconstruction: metrics.term("reconstruction").unwrap_or(f64::NAN),
         kl: metrics.term("kl").unwrap_or(f64::NAN),
     }
+}
+
+/// The bound and its terms in one line, always of the same width.
+pub fn line(metrics: &Metrics) -> String {
+    let terms = terms(metrics);
+    format!(
+        "{:9.2} = {:7.2} − {:6.2}",
+        terms.elbo(),
+        terms.reconstruction,
+        terms.kl
+    )
+}
+
+/// The bound and its terms as columns of the table.
+pub fn columns(metrics: &Metrics) -> Vec<Column> {
+    let terms = terms(metrics);
+    let column = |name, title, value| Column {
+        name,
+        title,
+        value,
+        unit: "nats per image",
+    };
+    vec![
+        column("elbo", "ELBO", terms.elbo()),
+        column("reconstruction", "reconstruction", terms.reconstruction),
+        column("kl", "KL", terms.kl),
+    ]
+}
+
+/// The curves of the bound and its terms, as an SVG.
+pub fn curve(epochs: &[EpochMetrics]) -> String {
+    let point = |epoch: &EpochMetrics| plot::Epoch {
+        number: epoch.number,
+        train: terms(&epoch.train),
+        test: Some(terms(&epoch.test)),
+    };
+    let points: Vec<plot::Epoch> = epochs.iter().map(point).collect();
+    training_curve(&points)
 }

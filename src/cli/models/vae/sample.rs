@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::views::{self, SavedVae};
-use crate::cli::models::file_of;
+use super::{AroundVae, views};
+use crate::cli::models::{Saved, file_of};
 use crate::cli::options::ensure_png;
 use crate::cli::output::{Prepared, ensure_distinct, prepare};
 use crate::cli::picture::check_count;
@@ -13,7 +13,7 @@ use crate::nn::{Parameters, checkpoint};
 
 impl Sample {
     /// Writes the picture of a VAE.
-    pub fn vae(&self, model: &SavedVae) -> Result<()> {
+    pub fn vae<M: AroundVae>(&self, model: &Saved<M>) -> Result<()> {
         let source = file_of(&self.model);
         let files = [Some(&source), Some(&self.out), self.arrays.as_ref()];
         ensure_distinct(files.into_iter().flatten())?;

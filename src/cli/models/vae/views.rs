@@ -5,30 +5,30 @@ use crate::data::{Images, Pixels};
 use crate::distributions::noise::{standard_normal, stream};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, concatenate};
 
-use super::VaeCommand;
+use super::{AroundVae, VaeCommand};
 use crate::cli::models::{Saved, seen};
 
 /// A trained VAE.
 pub type SavedVae = Saved<VaeCommand>;
 
 /// E[x|z] for every row of z, as values in [0, 1].
-pub fn decode(model: &SavedVae, z: ArrayView2<'_, f32>) -> Array2<f32> {
+pub fn decode<M: AroundVae>(model: &Saved<M>, z: ArrayView2<'_, f32>) -> Array2<f32> {
     let tape = Tape::new();
     let p = model.parameters.bind_constant(&tape);
-    matrix(model.model.decode(&p, tape.constant(z)).mean())
+    matrix(M::vae(&model.model).decode(&p, tape.constant(z)).mean())
 }
 
 /// The mean of q(z|x) for every row of x.
-pub fn encode(model: &SavedVae, x: ArrayView2<'_, f32>) -> Array2<f32> {
+pub fn encode<M: AroundVae>(model: &Saved<M>, x: ArrayView2<'_, f32>) -> Array2<f32> {
     let tape = Tape::new();
     let p = model.parameters.bind_constant(&tape);
-    matrix(model.model.encode(&p, tape.constant(x)).mean)
+    matrix(M::vae(&model.model).encode(&p, tape.constant(x)).mean)
 }
 
 /// Latents drawn from the prior N(0, I).
-pub fn prior(model: &SavedVae, count: usize, seed: u64) -> Array2<f32> {
+pub fn prior<M: AroundVae>(model: &Saved<M>, count: usize, seed: u64) -> Array2<f32> {
     let tape = Tape::new();
-    let shape = [count, model.model.architecture().latent];
+    let shape = [count, M::vae(&model.model).architecture().latent];
     matrix(standard_normal(
         &tape,
         &shape,
