@@ -24,6 +24,9 @@ use crate::data::Binarisation;
 /// Of an autoencoder (autoencoder, denoising, sparse, k-sparse, contractive): the error of reconstructions from clean, masked
 /// and noisy images, the activations of the code's units and how many are dead, ‖J‖² of the code, and how often a linear
 /// classifier is wrong on the codes and on the pixels, if there are labels.
+///
+/// Of a TD-VAE: the bound for each jump, of rolling images also how often a roll-out goes on in the right direction, and of
+/// linear-Gaussian sequences the gap to the exact log-density.
 #[derive(Args, Debug)]
 pub struct Evaluate {
     /// The folder of a training run, or its model.safetensors
@@ -83,6 +86,7 @@ impl Evaluate {
 /// Decode latents drawn from the prior into a picture
 ///
 /// Each tile is the decoder's mean E[x|z] for z ~ N(0, I), not a sample of pixels.
+/// Of a TD-VAE each row is the last frame that it has seen of a test sequence, and how it goes on from there.
 #[derive(Args, Debug)]
 pub struct Sample {
     /// The folder of a training run, or its model.safetensors

@@ -72,8 +72,8 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "rolling",
-        arguments: "--size 14",
-        epochs: 12,
+        arguments: "--sequence rolling",
+        epochs: 30,
         seeds: 1,
         of_images: true,
         reference: "direction right after 4 frames: 99.35 % (6000 steps)",

@@ -48,7 +48,7 @@ pub struct TdVaeCommand {
     jumps: Jumps,
 
     /// Pairs of times that a step takes from each sequence
-    #[arg(long, value_name = "N", default_value = "4", value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "8", value_parser = positive, allow_negative_numbers = true)]
     pairs: usize,
 
     /// Where the log-variance of the Gaussian decoder of linear-gaussian sequences starts, before it is learnt; from 0 on the
