@@ -123,7 +123,7 @@ impl Gru {
             self.units
         );
         // What comes from x waits for nothing: one product for all steps.
-        let from_x = self.from_x(p, x);
+        let from_x = self.gates_of(p, x);
         let mut h = start;
         let states: Vec<Var<'t, T>> = (0..shape[1])
             .map(|t| {
@@ -144,11 +144,11 @@ impl Gru {
         x: Var<'t, T>,
         h: Var<'t, T>,
     ) -> Var<'t, T> {
-        self.next(p, self.from_x(p, x), h)
+        self.next(p, self.gates_of(p, x), h)
     }
 
     /// W x + b, for all gates side by side.
-    fn from_x<'t, T: Scalar>(&self, p: &Bound<'t, T>, x: Var<'t, T>) -> Var<'t, T> {
+    fn gates_of<'t, T: Scalar>(&self, p: &Bound<'t, T>, x: Var<'t, T>) -> Var<'t, T> {
         dense(x, p[self.weight_ih], p[self.bias_ih], Activation::Identity)
     }
 

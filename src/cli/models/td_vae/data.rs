@@ -134,7 +134,7 @@ pub enum Sequences {
     /// Made of images.
     Images(ImageSequences),
     /// Drawn from a state-space model.
-    LinearGaussian(LinearGaussianSequences<f32>),
+    LinearGaussian(Box<LinearGaussianSequences<f32>>),
 }
 
 impl Source<f32> for Sequences {
@@ -270,8 +270,8 @@ impl DataCommand for SequenceData {
             return Ok(LoadedData {
                 name: AUTOREGRESSION.to_owned(),
                 shape: self.shape((1, 1))?,
-                train: Sequences::LinearGaussian(train),
-                test: Sequences::LinearGaussian(test),
+                train: Sequences::LinearGaussian(Box::new(train)),
+                test: Sequences::LinearGaussian(Box::new(test)),
                 checksum: checksum.sum(),
             });
         }
@@ -295,7 +295,7 @@ impl DataCommand for SequenceData {
             return Ok(TestData {
                 name: AUTOREGRESSION.to_owned(),
                 shape: self.shape((1, 1))?,
-                test: Sequences::LinearGaussian(self.numbers(TEST_SEQUENCES, TEST_SEED)),
+                test: Sequences::LinearGaussian(Box::new(self.numbers(TEST_SEQUENCES, TEST_SEED))),
             });
         }
         let (name, images) = self.data.load_test()?;

@@ -146,8 +146,8 @@ fn prediction(
     Ok(figure(
         "prediction.svg",
         "Prediction",
-        "The mean over test sequences at every time. The black line rises while the filter settles: the past is worth so much. A model \
-         that ignores its state stays flat and below it.",
+        "The mean over test sequences at every time. The ups and downs are those of the sequences, which all lines share: look at the \
+         distance between them. A model that ignores its state lies far below, by what the past is worth.",
         Content::Svg(
             Chart::new("What is predicted and what could be")
                 .panel(panel)
@@ -184,8 +184,8 @@ fn uncertainty(saved: &SavedModel, seen: &Seen, seed: u64) -> (String, Figure) {
     figure(
         "uncertainty.svg",
         "What the belief is not sure of",
-        "The deviation of p(z|frames so far) at every time. One frame does not tell which way things go: look for a fall when the second \
-         frame comes, and for what no frame resolves.",
+        "The deviation of p(z|frames so far) at every time, in the units of the latents, which are the model's own: look for its course, not \
+         for its height. Where the belief gets to know its state better from frame to frame, the line falls.",
         Content::Svg(
             Chart::new("The belief's deviation over time")
                 .panel(panel)
