@@ -147,6 +147,8 @@ fn the_help_lists_tables_and_rows() {
     let help = stdout(&elbo(&["reproduce", "--help"]));
     for name in [
         "autoencoders",
+        "beta-vae",
+        "capacity-25",
         "codes",
         "stacked",
         "k-sparse-annealed",
@@ -163,30 +165,22 @@ fn the_help_lists_tables_and_rows() {
 }
 
 #[test]
-fn a_row_of_the_beta_vae_is_trained_once_for_each_seed() {
+fn a_row_of_the_beta_vae_is_a_model_for_each_seed() {
     let out = TempDir::new().unwrap();
-    let reproduce = || {
-        let folder = out.path().to_str().unwrap();
-        let quick = [
-            "--only", "beta-4", "--seeds", "2", "--epochs", "1", "--draws", "128",
-        ];
-        let output = elbo(&[&["reproduce", "beta-vae", "--out", folder][..], &quick].concat());
-        assert!(output.status.success(), "{output:?}");
-        stdout(&output)
-    };
-    let first = reproduce();
+    let words = ["reproduce", "beta-vae", "--only", "beta-4", "--seeds", "1"];
+    let quick = ["--epochs", "1", "--draws", "128", "--out"];
+    let folder = out.path().to_str().unwrap();
+    let output = elbo(&[&words[..], &quick, &[folder]].concat());
+    assert!(output.status.success(), "{output:?}");
+    let printed = stdout(&output);
     for part in [
-        "beta-4: 2 seeds",
         "Trained in",
+        "beta-4:",
         "reference  metric 79.1",
         "untrained: metric",
-        "pixels",
+        "pixels: metric",
     ] {
-        assert!(first.contains(part), "{part}: {first}");
+        assert!(printed.contains(part), "{part}: {printed}");
     }
-    assert!(out.path().join("beta-4-seed-2/report.html").exists());
-    let second = reproduce();
-    assert!(!second.contains("Trained in"), "{second}");
-    let table = |said: &str| said.split_once("beta-4: 2 seeds").unwrap().1.to_owned();
-    assert_eq!(table(&first), table(&second));
+    assert!(out.path().join("beta-4-seed-1/report.html").exists());
 }

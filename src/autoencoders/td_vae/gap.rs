@@ -99,7 +99,8 @@ pub struct ExactGap {
 /// If a covariance of the filter is none by rounding.
 ///
 /// # Panics
-/// If the shape does not fit, there is no sequence or nothing to predict, the jump is not one of the structure's, or K is 0.
+/// If the shape does not fit, there is no sequence or nothing to predict, a density of the model is NaN, the jump is not one of the
+/// structure's, or K is 0.
 pub fn exact_gap<T: Scalar>(
     model: (&TdVae, &Parameters<T>),
     system: &StateSpace,

@@ -1,7 +1,7 @@
 //! What the report shows of a β-VAE.
 
 use anyhow::Result;
-use ndarray::{Array2, ArrayView2, Axis, s};
+use ndarray::{Array2, ArrayView2, s};
 
 use super::BetaVaeCommand;
 use super::disentanglement::{Known, Score};
@@ -72,13 +72,7 @@ fn traversals(saved: &Saved<BetaVaeCommand>, x: ArrayView2<'_, f32>) -> Result<(
     let mut order: Vec<usize> = (0..nats.len()).collect();
     order.sort_by(|&a, &b| nats[b].total_cmp(&nats[a]));
     order.truncate(UNITS);
-    // From the middle of the prior, most paths stay where there are images.
-    let squares = encoded.mean.map_axis(Axis(1), |mean| mean.dot(&mean));
-    let rows = squares.iter().enumerate();
-    let nearest = rows
-        .min_by(|a, b| a.1.total_cmp(b.1))
-        .map_or(0, |(row, _)| row);
-    let code = encoded.mean.row(nearest).mapv(|mean| mean as f32);
+    let code = encoded.mean.row(0).mapv(|mean| mean as f32);
     let rows = order.iter().map(|&unit| {
         let at = |step: usize| REACH * (2.0 * step as f32 / (STEPS - 1) as f32 - 1.0);
         let path = Array2::from_shape_fn((STEPS, code.len()), |(step, u)| match u == unit {
@@ -97,7 +91,7 @@ fn traversals(saved: &Saved<BetaVaeCommand>, x: ArrayView2<'_, f32>) -> Result<(
     let rows = rows.collect::<Result<Vec<_>>>()?;
     let label =
         "Traversals: each row changes one latent of an image from -2 to 2 deviations of the prior";
-    let caption = "Each row changes one latent from −2 to 2 and leaves the others as they are in the held-out image whose code is nearest to 0; beside it, the nats \
+    let caption = "Each row changes one latent of the first held-out image from −2 to 2 and leaves the others as they are; beside it, the nats \
                    that the unit carries on average, the most first. Look for rows that change one thing only: a position, the size, the \
                    orientation. A row of equal pictures is a unit that is not used: its KL is near 0.";
     Ok(figure(

@@ -80,7 +80,6 @@ impl Measured {
             learnt: -mean(&priors.sum_axis(Axis(1))),
             learnt_lower: (upper > 0).then(|| -mean(&lower.sum_axis(Axis(1)))),
             uses: ranges(upper, positions)
-                .into_iter()
                 .map(|range| Use::of(codes.slice(s![.., range]), size))
                 .collect(),
         })
@@ -88,11 +87,10 @@ impl Measured {
 }
 
 /// The positions of each level.
-fn ranges(upper: usize, positions: usize) -> Vec<Range<usize>> {
-    match upper {
-        0 => [0..positions].into(),
-        _ => [0..upper, upper..positions].into(),
-    }
+fn ranges(upper: usize, positions: usize) -> impl Iterator<Item = Range<usize>> {
+    [0..upper, upper..positions]
+        .into_iter()
+        .filter(|range| !range.is_empty())
 }
 
 impl Use {
