@@ -132,7 +132,7 @@ impl SequenceShape {
 #[derive(Clone, Debug)]
 pub enum Sequences {
     /// Made of images.
-    Images(ImageSequences),
+    Images(Box<ImageSequences>),
     /// Drawn from a state-space model.
     LinearGaussian(Box<LinearGaussianSequences<f32>>),
 }
@@ -140,7 +140,7 @@ pub enum Sequences {
 impl Source<f32> for Sequences {
     fn len(&self) -> usize {
         match self {
-            Self::Images(sequences) => Source::<f32>::len(sequences),
+            Self::Images(sequences) => sequences.images().len(),
             Self::LinearGaussian(sequences) => sequences.len(),
         }
     }
@@ -283,8 +283,8 @@ impl DataCommand for SequenceData {
         Ok(LoadedData {
             name: self.name(&data.name),
             shape: self.shape(train.frame())?,
-            train: Sequences::Images(train),
-            test: Sequences::Images(test),
+            train: Sequences::Images(Box::new(train)),
+            test: Sequences::Images(Box::new(test)),
             checksum: checksum.sum(),
         })
     }
@@ -303,7 +303,7 @@ impl DataCommand for SequenceData {
         Ok(TestData {
             name: self.name(&name),
             shape: self.shape(test.frame())?,
-            test: Sequences::Images(test),
+            test: Sequences::Images(Box::new(test)),
         })
     }
 
