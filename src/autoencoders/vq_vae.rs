@@ -63,7 +63,7 @@ pub struct VqStructure {
 }
 
 impl Default for VqStructure {
-    /// 784-512, 16 of 128 codes of 64 numbers, moving averages, β = 0.25, Bernoulli.
+    /// 784-512, 16 of 128 codes of 64 numbers, moving averages, β = 1, Bernoulli.
     fn default() -> Self {
         Self {
             dimensions: 784,
@@ -73,7 +73,7 @@ impl Default for VqStructure {
             codes: 128,
             width: 64,
             update: CodebookUpdate::default(),
-            commitment: 0.25,
+            commitment: 1.0,
             likelihood: Likelihood::Bernoulli,
             prior: [32, 64],
         }

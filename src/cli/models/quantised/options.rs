@@ -49,7 +49,7 @@ pub struct QuantisedOptions {
     restart: f64,
 
     /// β: how strongly the encoder is drawn to the vectors of the table
-    #[arg(long, value_name = "BETA", default_value = "0.25", value_parser = weight, allow_negative_numbers = true)]
+    #[arg(long, value_name = "BETA", default_value = "1", value_parser = weight, allow_negative_numbers = true)]
     commitment: f64,
 
     /// σ of a Gaussian decoder, in units of a pixel that runs from 0 to 1; without it pixels are coins
