@@ -168,7 +168,9 @@ fn the_help_lists_tables_and_rows() {
 fn a_row_of_the_beta_vae_is_a_model_for_each_seed() {
     let out = TempDir::new().unwrap();
     let words = ["reproduce", "beta-vae", "--only", "beta-4", "--seeds", "1"];
-    let quick = ["--epochs", "1", "--draws", "128", "--out"];
+    let quick = [
+        "--epochs", "1", "--draws", "128", "--points", "200", "--out",
+    ];
     let folder = out.path().to_str().unwrap();
     let output = elbo(&[&words[..], &quick, &[folder]].concat());
     assert!(output.status.success(), "{output:?}");

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
@@ -40,7 +40,24 @@ pub struct BetaVaeTable {
     /// Shapes in an epoch, for a quick look
     #[arg(long, value_name = "N", default_value = "51200", value_parser = positive, allow_negative_numbers = true)]
     draws: usize,
+
+    /// Points that the metric's classifier learns from, for a quick look; half as many test it
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = points)]
+    points: usize,
 }
+
+/// A number of points of which half is not 0.
+fn points(text: &str) -> Result<usize> {
+    let points: usize = text.parse()?;
+    ensure!(
+        (2..=MOST_POINTS).contains(&points),
+        "expected a number from 2 to {MOST_POINTS}"
+    );
+    Ok(points)
+}
+
+/// More would take hours.
+const MOST_POINTS: usize = 10_000_000;
 
 /// A row of the table.
 struct Row {
@@ -122,7 +139,10 @@ impl BetaVaeTable {
                     Some(shared) => shared,
                     empty => {
                         let data = saved.configuration.data.load()?;
-                        let known = Known::of(&data.test, 1).expect("factors of shapes are known");
+                        let mut known =
+                            Known::of(&data.test, 1).expect("factors of shapes are known");
+                        known.metric.training_points = self.points;
+                        known.metric.test_points = self.points / 2;
                         empty.insert((data, known))
                     }
                 };

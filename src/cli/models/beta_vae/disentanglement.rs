@@ -28,6 +28,8 @@ pub struct Known {
     pub images: Array2<f32>,
     /// Of shape (N, factors), two factors or more.
     factors: Array2<usize>,
+    /// How it is measured.
+    pub metric: HigginsMetric,
 }
 
 /// The metric of a code: the mean over repetitions and their standard deviation, both in per cent.
@@ -47,7 +49,11 @@ impl Known {
         let batch = test.batch(&tape, &indices, &mut stream(seed, "view", 0));
         let factors = batch.factors.filter(|factors| factors.ncols() > 1)?;
         let images = array(batch.data.value());
-        Some(Self { images, factors })
+        Some(Self {
+            images,
+            factors,
+            metric: HigginsMetric::default(),
+        })
     }
 
     /// What the first factor is called, which the second of two metrics leaves out.
@@ -66,13 +72,15 @@ impl Known {
 
     /// The metric of codes, one for each repetition: of one encoder with other points, or of several encoders.
     pub fn score<'a>(&self, codes: impl IntoIterator<Item = ArrayView2<'a, f32>>) -> Score {
-        let metric = HigginsMetric::default();
         let all: Vec<usize> = (0..self.count()).collect();
         let (mut whole, mut rest) = (Vec::new(), Vec::new());
         for (repeat, codes) in codes.into_iter().enumerate() {
             let accuracy = |among: &[usize]| {
                 let mut rng = stream(repeat as u64, "higgins", among.len() as u64);
-                100.0 * metric.accuracy(codes, self.factors.view(), among, &mut rng)
+                100.0
+                    * self
+                        .metric
+                        .accuracy(codes, self.factors.view(), among, &mut rng)
             };
             whole.push(accuracy(&all));
             rest.push(accuracy(&all[1..]));
