@@ -3,7 +3,7 @@
 use elbo::autodiff::check::Check;
 use elbo::autodiff::{Tape, Var};
 use elbo::nn::{Bound, Gru, Parameters};
-use ndarray::{Array1, Array2, ArrayD, arr2};
+use ndarray::{Array1, Array2, ArrayD, Axis, arr2};
 
 use crate::common::panics::panic_message;
 use crate::common::random::{random, rng};
@@ -322,4 +322,42 @@ fn names_itself_and_every_shape_when_they_do_not_fit() {
         gru.forward(&parameters.bind(&tape), tape.constant(matrix));
     });
     assert!(flat.starts_with("gru: shapes "), "{flat}");
+}
+
+/// Computed by ONNX Runtime 1.32 in single precision: its operator GRU with `linear_before_reset = 1`, which is PyTorch's
+/// convention.
+const BY_ONNX_RUNTIME: [[f64; 3]; 4] = [
+    [0.17105697, -0.013027065, -0.62216842],
+    [-0.43310627, -0.044877563, 0.16064397],
+    [-0.17060363, -0.31182733, -0.000075764954],
+    [0.020287625, -0.044681191, -0.4849624],
+];
+
+#[test]
+fn is_the_unit_of_other_libraries() {
+    let (inputs, units) = (2, 3);
+    let table = |rows: usize, columns: usize, of: &dyn Fn(f64) -> f64| {
+        Array2::from_shape_fn((rows, columns), |(i, j)| of((i * columns + j) as f64))
+    };
+    let weight_ih = table(3 * units, inputs, &|k| (1.0 + k).sin());
+    let weight_hh = table(3 * units, units, &|k| (2.0 + k).cos());
+    let bias_ih = Array1::from_shape_fn(3 * units, |i| 0.1 * (3.0 + i as f64).sin());
+    let bias_hh = Array1::from_shape_fn(3 * units, |i| 0.1 * (4.0 + i as f64).cos());
+    let x = table(4, inputs, &|k| (0.5 + 1.3 * k).sin());
+    let (mut parameters, gru) = unit(inputs, units);
+    let mut set = |name: &str, value: ArrayD<f64>| {
+        let name = format!("belief.{name}_l0");
+        parameters.set(&name, value).expect("of this shape");
+    };
+    set("weight_ih", weight_ih.into_dyn());
+    set("weight_hh", weight_hh.into_dyn());
+    set("bias_ih", bias_ih.into_dyn());
+    set("bias_hh", bias_hh.into_dyn());
+    let tape = Tape::new();
+    let x = tape.constant(x.insert_axis(Axis(0)));
+    let states = gru.forward(&parameters.bind(&tape), x).value();
+    for (found, expected) in states.iter().zip(BY_ONNX_RUNTIME.as_flattened()) {
+        // Single precision, after four steps.
+        assert!((found - expected).abs() < 2e-7, "{found} and {expected}");
+    }
 }
