@@ -220,8 +220,8 @@ fn encoder_by_hand() {
 fn a_prior_fitted_to_codes_reaches_their_frequencies() {
     let mut rng = rng(743);
     // The second code is mostly the first one's neighbour, the third mostly the sum of both.
-    let codes = Array2::from_shape_vec((400, 3), {
-        (0..400)
+    let codes = Array2::from_shape_vec((120, 3), {
+        (0..120)
             .flat_map(|_| {
                 let a = rng.random_range(0..3usize);
                 let b = if rng.random::<f64>() < 0.7 {
@@ -243,7 +243,7 @@ fn a_prior_fitted_to_codes_reaches_their_frequencies() {
     for row in codes.rows() {
         counts[row[0] * 9 + row[1] * 3 + row[2]] += 1.0;
     }
-    let shares = &counts / 400.0;
+    let shares = &counts / 120.0;
     let entropy: f64 = shares
         .iter()
         .filter(|&&q| q > 0.0)
@@ -259,9 +259,9 @@ fn a_prior_fitted_to_codes_reaches_their_frequencies() {
     let prior = AutoregressivePrior::new(structure, &mut parameters, "prior", &mut rng);
     let data: Value<f64> = codes.mapv(|code| code as f64).into_dyn().into_shared();
     let (mut tape, mut cost) = (Tape::new(), f64::INFINITY);
-    for rate in [0.03, 0.01, 0.001] {
+    for rate in [0.1, 0.02, 0.002] {
         let mut adam = Adam::new(rate);
-        for _ in 0..600 {
+        for _ in 0..120 {
             let (loss, gradients) = parameters.value_and_gradients(&mut tape, |p| {
                 let batch = Batch::from(p.tape().constant(data.clone()));
                 let mut noise = crate::common::random::rng(1);
