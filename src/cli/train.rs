@@ -97,6 +97,7 @@ pub fn start<M: ModelCommand>(matches: &ArgMatches) -> Result<ExitCode> {
     let common = Options::from_arg_matches(matches)?;
     let options = M::from_arg_matches(matches)?;
     let data_options = M::Data::from_arg_matches(matches)?.absolute();
+    data_options.check_typed()?;
     let data = data_options.load()?;
     let configuration = Configuration {
         format: FORMAT,
