@@ -111,7 +111,7 @@ impl HigginsMetric {
             }
             kept.push(y);
         }
-        standardise(&mut points);
+        standardise(&mut points, self.training_points);
         (points, kept)
     }
 }
@@ -140,13 +140,14 @@ fn by_value(factors: ArrayView2<'_, usize>, factor: usize) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Every unit with mean 0 and deviation 1 over the points: how large a unit's numbers are does not matter then. A unit that
-/// never changes becomes 0.
-fn standardise<T: Scalar>(points: &mut Array2<T>) {
-    let count = T::of(points.nrows() as f64);
-    let mean = points.sum_axis(Axis(0)) / count;
+/// Every unit with mean 0 and deviation 1 over the first points, those that the classifier learns from: how large a unit's numbers
+/// are does not matter then. A unit that never changes there becomes 0.
+fn standardise<T: Scalar>(points: &mut Array2<T>, training: usize) {
+    let count = T::of(training as f64);
+    let mean = points.slice(s![..training, ..]).sum_axis(Axis(0)) / count;
     *points -= &mean;
-    let squares: Array1<T> = points.map_axis(Axis(0), |unit| unit.dot(&unit)) / count;
+    let learnt = points.slice(s![..training, ..]);
+    let squares: Array1<T> = learnt.map_axis(Axis(0), |unit| unit.dot(&unit)) / count;
     let scale = squares.mapv(|variance| match variance > T::zero() {
         true => variance.sqrt().recip(),
         false => T::zero(),
@@ -187,4 +188,37 @@ fn classifier<T: Scalar>(
         }
     }
     (classifier, parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn test_points_are_scaled_by_the_training_points_alone() {
+        let factors = Array2::from_shape_fn((60, 2), |(i, k)| [i % 3, i % 4][k]);
+        let codes = factors.mapv(|value| 5.0 * value as f64);
+        let points = |test_points| {
+            let metric = HigginsMetric {
+                pairs: 3,
+                training_points: 40,
+                test_points,
+            };
+            let mut rng = StdRng::seed_from_u64(1);
+            metric
+                .points(codes.view(), factors.view(), &[0, 1], &mut rng)
+                .0
+        };
+        let (few, many) = (points(1), points(400));
+        let learnt = few.slice(s![..40, ..]);
+        assert_eq!(learnt, many.slice(s![..40, ..]));
+        for unit in learnt.columns() {
+            assert!((unit.sum() / 40.0).abs() < 1e-12);
+            assert!((unit.dot(&unit) / 40.0 - 1.0).abs() < 1e-12);
+        }
+        // The others are moved by the same numbers: their own mean is not quite 0.
+        assert!(many.slice(s![40.., ..]).sum().abs() > 1e-3);
+    }
 }

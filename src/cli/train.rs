@@ -66,7 +66,7 @@ struct Options {
     patience: Option<usize>,
 
     /// Resume the run in the folder of `--out` from its last checkpoint, to the same bits as without the interruption; all
-    /// other options are those of that run, only `--epochs` may be raised
+    /// other options are those of that run, only `--epochs` may change, to no fewer than have begun
     #[arg(long)]
     resume: bool,
 }
@@ -97,6 +97,7 @@ pub fn start<M: ModelCommand>(matches: &ArgMatches) -> Result<ExitCode> {
     let common = Options::from_arg_matches(matches)?;
     let options = M::from_arg_matches(matches)?;
     let data_options = M::Data::from_arg_matches(matches)?.absolute();
+    data_options.check_typed()?;
     let data = data_options.load()?;
     let configuration = Configuration {
         format: FORMAT,

@@ -201,6 +201,13 @@ pub enum DataError {
         /// Number of labels.
         labels: usize,
     },
+    /// Not one row of factors per image.
+    FactorsPerImage {
+        /// Number of images.
+        images: usize,
+        /// Number of rows.
+        rows: usize,
+    },
 }
 
 impl std::error::Error for DataError {}
@@ -426,6 +433,11 @@ impl fmt::Display for DataError {
                 f,
                 "expected {images} labels, one for each image, found {labels}; give as many labels \
                  as images, or none at all"
+            ),
+            Self::FactorsPerImage { images, rows } => write!(
+                f,
+                "expected {images} rows of factors, one for each image, found {rows}; give as many rows \
+                 as images"
             ),
         }
     }

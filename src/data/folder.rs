@@ -40,7 +40,7 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// Any but [`DataError::PixelsPerImage`] and [`DataError::LabelsPerImage`]: no data set in the
+    /// Any but [`DataError::PixelsPerImage`], [`DataError::LabelsPerImage`] and [`DataError::FactorsPerImage`]: no data set in the
     /// folder, several, or one of which files are missing, unreadable, corrupt or do not fit together.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self, DataError> {
         let folder = folder.as_ref();

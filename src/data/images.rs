@@ -68,12 +68,12 @@ impl Images {
     ///
     /// # Errors
     ///
-    /// [`DataError::LabelsPerImage`] if there is not one row for each image.
+    /// [`DataError::FactorsPerImage`] if there is not one row for each image.
     pub fn with_factors(self, factors: Array2<u8>) -> Result<Self, DataError> {
         if factors.nrows() != self.len() {
-            return Err(DataError::LabelsPerImage {
+            return Err(DataError::FactorsPerImage {
                 images: self.len(),
-                labels: factors.nrows(),
+                rows: factors.nrows(),
             });
         }
         let factors = Some(factors.as_standard_layout().into_owned());

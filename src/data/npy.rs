@@ -24,6 +24,40 @@ const CHUNK: usize = 1 << 16;
 /// Advice that always works.
 const AS_BYTES: &str = "save them as bytes from 0 to 255 (x.astype(np.uint8))";
 
+/// What whole numbers say of images.
+#[derive(Clone, Copy)]
+enum Numbers {
+    Labels,
+    Factors,
+}
+
+impl Numbers {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Labels => "labels",
+            Self::Factors => "factors",
+        }
+    }
+
+    /// What to do with floating-point numbers.
+    fn remedy_for_floats(self) -> &'static str {
+        match self {
+            Self::Labels => "save them as bytes (y.astype(np.uint8))",
+            Self::Factors => {
+                "number the values of each factor from 0 and save them as bytes (factors.astype(np.uint8))"
+            }
+        }
+    }
+
+    /// What to do with numbers that are no bytes.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Labels => "number the classes from 0, or leave the labels out",
+            Self::Factors => "number the values of each factor from 0, or leave the factors out",
+        }
+    }
+}
+
 /// An array whose header has been read, but not its elements.
 pub(super) struct Array<'a> {
     place: Place<'a>,
@@ -171,7 +205,9 @@ impl<'a> Array<'a> {
                 "save one whole number for each image (of one-hot labels, y.argmax(axis=1))",
             ));
         }
-        Ok(Array1::from_vec(self.whole_numbers("labels")?))
+        Ok(Array1::from_vec(
+            self.whole_numbers(Numbers::Labels, [count, 1])?,
+        ))
     }
 
     /// The elements as the factors of `count` images, one row for each.
@@ -186,33 +222,38 @@ impl<'a> Array<'a> {
                 ));
             }
         };
-        let mut numbers = self.whole_numbers("factors")?;
+        let mut numbers = self.whole_numbers(Numbers::Factors, [count, columns])?;
         if self.fortran_order {
             numbers = to_c_order(&self.shape, numbers);
         }
         Ok(Array2::from_shape_vec((count, columns), numbers).expect("as the shape says"))
     }
 
-    /// The elements, each a whole number from 0 to 255.
-    fn whole_numbers(&mut self, what: &str) -> Result<Vec<u8>, DataError> {
-        let (place, element) = (self.place, self.element);
-        let expected = || format!("{what} that are whole numbers from 0 to 255");
+    /// The elements, each a whole number from 0 to 255, in the order of the file: so many for each of `count` images.
+    fn whole_numbers(
+        &mut self,
+        what: Numbers,
+        [count, columns]: [usize; 2],
+    ) -> Result<Vec<u8>, DataError> {
+        let (place, element, fortran_order) = (self.place, self.element, self.fortran_order);
+        let expected = || format!("{} that are whole numbers from 0 to 255", what.name());
         if element.kind == Kind::Float {
-            return Err(place.unusable(
-                expected(),
-                element.name(),
-                "save them as bytes (y.astype(np.uint8))",
-            ));
+            return Err(place.unusable(expected(), element.name(), what.remedy_for_floats()));
         }
         let mut numbers = Vec::new();
         self.read(&mut |chunk| {
             for bytes in chunk.chunks_exact(element.size) {
                 let value = element.integer(bytes);
                 numbers.push(u8::try_from(value).map_err(|_| {
+                    let index = numbers.len();
+                    let image = match fortran_order {
+                        true => index % count,
+                        false => index / columns,
+                    };
                     place.unusable(
                         expected(),
-                        format!("{value} for image {}", numbers.len()),
-                        "number the classes from 0, or leave the labels out",
+                        format!("{value} for image {image}"),
+                        what.remedy(),
                     )
                 })?);
             }

@@ -158,14 +158,22 @@ impl<'a> Archive<'a> {
     }
 
     /// What the images of the only set were made from, if the archive says so as dSprites' does.
+    ///
+    /// # Errors
+    /// If the factors do not fit, or there are two sets: nothing says then whose they are.
     fn factors(&self, sets: &[Pixels]) -> Result<Option<Array2<u8>>, DataError> {
-        match (self.arrays.contains_key(FACTORS), sets) {
-            (true, [only]) => {
-                let factors = self.read(FACTORS, |array| array.into_factors(only.count()))?;
-                Ok(varying(factors))
-            }
-            _ => Ok(None),
+        if !self.arrays.contains_key(FACTORS) {
+            return Ok(None);
         }
+        let [only] = sets else {
+            return Err(self.place(FACTORS).unusable(
+                "factors beside images of one set",
+                "them beside a training and a test set",
+                "save all images in one array, of which a test set is held out, or leave the factors out",
+            ));
+        };
+        let factors = self.read(FACTORS, |array| array.into_factors(only.count()))?;
+        Ok(varying(factors))
     }
 
     fn place<'b>(&'b self, name: &'b str) -> Place<'b> {

@@ -49,7 +49,8 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// Any but [`DataError::NotAFolder`], [`DataError::PixelsPerImage`] and [`DataError::LabelsPerImage`].
+    /// Any but [`DataError::NotAFolder`], [`DataError::PixelsPerImage`], [`DataError::LabelsPerImage`] and
+    /// [`DataError::FactorsPerImage`].
     pub fn open(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self, DataError> {
         let path = path.as_ref();
         let is_folder = fs::metadata(path)

@@ -305,9 +305,9 @@ fn limits() {
         shown.join(", ")
     ));
     // Through much noise, what lies between says nothing.
-    let (mut deaf, _, x) = drawn(&mut rng, 1, 1);
-    deaf.r *= 1e12;
-    assert!(information(&deaf.joint(TIMES.1 + 1), &x) < 1e-11);
+    let (mut noisy, _, x) = drawn(&mut rng, 1, 1);
+    noisy.r *= 1e12;
+    assert!(information(&noisy.joint(TIMES.1 + 1), &x) < 1e-11);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The β-VAE at the command line: on shapes that are drawn, on images with factors, and without them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -185,7 +185,8 @@ fn a_resumed_run_ends_in_the_same_bits() {
 fn options_that_do_not_fit_are_refused() {
     for (more, reason) in [
         (&["--size", "48"][..], "expected 32 or 64"),
-        (&["--draws", "0"], "positive whole number"),
+        (&["--draws", "0"], "from 1 to 268435456"),
+        (&["--draws", "1000000000000000"], "from 1 to 268435456"),
         (&["--beta", "2", "--capacity", "3"], "cannot be used with"),
         (&["--gamma", "2"], "--capacity"),
         (&["--beta", "-1"], "from 0 to 1e6"),
@@ -206,6 +207,20 @@ fn options_that_do_not_fit_are_refused() {
         assert!(!folder.exists(), "{more:?}");
     }
     let (data, out) = (small_data(), TempDir::new().unwrap());
+    for option in [["--size", "32"], ["--draws", "640"]] {
+        let folder = out.path().join("run");
+        let path = data.path().to_str().unwrap();
+        let words = ["train", "beta-vae", "--data", path, "--out"];
+        let message = refused(&[&words[..], &[folder.to_str().unwrap()], &option].concat());
+        for part in [
+            &format!("expected {} without --data", option[0]),
+            path,
+            "leave out one of the two",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(!folder.exists());
+    }
     let (_folder, path) = sprites();
     train(&["--data", path.to_str().unwrap(), "--epochs", "1"], &out);
     let other = [
@@ -215,4 +230,58 @@ fn options_that_do_not_fit_are_refused() {
         data.path().to_str().unwrap(),
     ];
     assert!(refused(&other).contains("images of 6x6 pixels"));
+}
+
+/// Replaces a part of the description of the model and of the checkpoint in a folder.
+fn describe_otherwise(folder: &Path, from: &str, to: &str) {
+    // The description is a string in JSON, which stands behind its length and is filled up with spaces.
+    let [from, to] = [from, to].map(|part| part.replace('"', "\\\""));
+    for name in ["model.safetensors", "checkpoint.safetensors"] {
+        let path = folder.join(name);
+        let bytes = fs::read(&path).unwrap();
+        let (length, rest) = bytes.split_at(8);
+        let length = u64::from_le_bytes(length.try_into().unwrap()) as usize;
+        let (header, tensors) = rest.split_at(length);
+        let header = std::str::from_utf8(header).unwrap();
+        assert!(header.contains(&from), "{header}");
+        let mut header = header.replace(&from, &to);
+        header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+        let length = (header.len() as u64).to_le_bytes();
+        fs::write(&path, [&length, header.as_bytes(), tensors].concat()).unwrap();
+    }
+}
+
+#[test]
+fn files_of_older_runs_are_read() {
+    // They hold a size and a number of draws beside the path of images, too.
+    let (data, out) = (small_data(), TempDir::new().unwrap());
+    train(&["--data", data.path().to_str().unwrap()], &out);
+    let folder = out.path().to_str().unwrap();
+    describe_otherwise(
+        out.path(),
+        r#""size":null,"draws":null"#,
+        r#""size":32,"draws":51200"#,
+    );
+    let resume = ["train", "--resume", "--out", folder, "--epochs", "3"];
+    assert!(elbo(&resume).status.success());
+    let evaluate = ["evaluate", folder, "--images", "5", "--samples", "5"];
+    assert!(stdout(&elbo(&evaluate)).contains("40 test images"));
+}
+
+#[test]
+fn a_damaged_number_of_draws_is_refused() {
+    for (from, to) in [
+        (r#""draws":96"#, r#""draws":1000000000000000"#),
+        (r#""size":null"#, r#""size":48"#),
+    ] {
+        let out = TempDir::new().unwrap();
+        train(&["--draws", "96"], &out);
+        let folder = out.path().to_str().unwrap();
+        describe_otherwise(out.path(), from, to);
+        let resume = ["train", "--resume", "--out", folder, "--epochs", "3"];
+        for words in [&resume[..], &["evaluate", folder]] {
+            let message = refused(words);
+            assert!(message.contains("from 1 to 268435456 draws"), "{message}");
+        }
+    }
 }

@@ -166,6 +166,9 @@ fn the_help_lists_tables_and_rows() {
 
 #[test]
 fn a_row_of_the_beta_vae_is_a_model_for_each_seed() {
+    let output = elbo(&["reproduce", "beta-vae", "--draws", "1000000000000000"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("from 1 to 268435456"), "{said}");
     let out = TempDir::new().unwrap();
     let words = ["reproduce", "beta-vae", "--only", "beta-4", "--seeds", "1"];
     let quick = [

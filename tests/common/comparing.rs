@@ -46,8 +46,12 @@ impl Worst {
             "{what}: worst difference {:.1e}, allowed {tolerance:.1e}",
             self.0
         );
+        assert!(
+            self.0 <= tolerance,
+            "{what}: the worst difference is {:e}, allowed are {tolerance:e}: the code does not compute what the section derives",
+            self.0
+        );
         compare(&format!("{what} ; {tolerance:.1e} ; {:.1e}", self.0));
-        assert!(self.0 <= tolerance, "{what}: {:e} > {tolerance:e}", self.0);
     }
 }
 

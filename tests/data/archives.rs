@@ -160,13 +160,58 @@ fn factors_that_do_not_fit_are_refused() {
         (
             vec![300; 6],
             "(6, 1)",
-            ["whole numbers from 0 to 255", "300"],
+            ["whole numbers from 0 to 255", "300 for image 0"],
         ),
-        (vec![-1; 6], "(6, 1)", ["whole numbers from 0 to 255", "-1"]),
+        (
+            vec![0, 0, 0, 0, 0, -1],
+            "(6, 1)",
+            ["whole numbers from 0 to 255", "-1 for image 5"],
+        ),
     ] {
         let (_folder, path) = file("sprites.npz", &with_factors(false, &elements, shape));
         assert_refused(&path, &halves(), &words);
     }
+    // The second factor of image 4, row by row and column by column.
+    for (fortran_order, place) in [(false, 3 * 4 + 1), (true, 6 + 4)] {
+        let mut elements = vec![0; 18];
+        elements[place] = 300;
+        let archive = with_factors(fortran_order, &elements, "(6, 3)");
+        let (_folder, path) = file("sprites.npz", &archive);
+        let words = [
+            "expected factors that are whole",
+            "300 for image 4; number the values of each factor from 0",
+        ];
+        assert_refused(&path, &halves(), &words);
+    }
+    let images = counting(6, 1, 1);
+    let floats = npy("<f4", false, "(6, 1)", &[0; 24]);
+    refused(
+        &[("imgs.npy", &images), ("latents_classes.npy", &floats)],
+        &[
+            "expected factors that are whole",
+            "found float32; number the values of each factor from 0",
+        ],
+    );
+}
+
+#[test]
+fn factors_beside_two_sets_are_refused() {
+    let images = counting(2, 1, 1);
+    let factors = npy("|u1", false, "(2, 1)", &[0, 1]);
+    refused(
+        &[
+            ("x_train.npy", &images),
+            ("x_test.npy", &images),
+            ("latents_classes.npy", &factors),
+        ],
+        &[
+            "things.npz, latents_classes: expected factors beside images of one set",
+            "leave the factors out",
+        ],
+    );
+    // One set by the same name does.
+    let data = open(&[("x_train.npy", &images), ("latents_classes.npy", &factors)]);
+    assert_eq!(data.train.factors().map(|known| known.ncols()), Some(1));
 }
 
 #[test]

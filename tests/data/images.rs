@@ -67,6 +67,17 @@ fn with_too_few_labels_are_refused() {
 }
 
 #[test]
+fn with_too_few_rows_of_factors_are_refused() {
+    let images = Images::new(Array2::zeros((3, 6)), 2, 3, None).unwrap();
+    let error = images.with_factors(Array2::zeros((2, 5))).unwrap_err();
+    assert!(matches!(
+        error,
+        DataError::FactorsPerImage { images: 3, rows: 2 }
+    ));
+    assert_message(&error, &["expected 3 rows of factors", "found 2"]);
+}
+
+#[test]
 fn transposed_mirrors_at_the_main_diagonal() {
     let images = Images::new(
         array![[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]],

@@ -197,6 +197,19 @@ pub fn links(page: &Page) -> Vec<Link> {
                 target: target.collect(),
             });
         }
+        // A picture of a given width is HTML.
+        let source: Vec<char> = "<img src=\"".chars().collect();
+        for at in 0..bare.len() {
+            if !bare[at..].starts_with(&source) {
+                continue;
+            }
+            let target = bare[at + source.len()..].iter().take_while(|c| **c != '"');
+            links.push(Link {
+                line: paragraph.line_at(at),
+                text: "img".to_owned(),
+                target: target.collect(),
+            });
+        }
     }
     links
 }

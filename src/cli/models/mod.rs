@@ -35,7 +35,7 @@ pub use images::{ImageCommand, ImageData, ImageShape, seen};
 pub use k_sparse::KSparseCommand;
 pub use quantised::{OneLevel, QuantisedCommand, TwoLevels};
 pub use saved::{Configuration, FILE, FORMAT, Header, ModelFile, Saved, file_of, header};
-pub use shapes::{ShapeData, ShapeSource};
+pub use shapes::{ShapeData, ShapeSource, draws};
 pub use sparse::SparseCommand;
 pub use td_vae::TdVaeCommand;
 pub use vae::VaeCommand;
@@ -157,6 +157,14 @@ pub trait DataCommand:
     /// The same options with paths that hold in every working folder.
     fn absolute(self) -> Self {
         self
+    }
+
+    /// Refuses options that do not go together. Asked of those that are typed only: a file of an older run may hold such.
+    ///
+    /// # Errors
+    /// With what was expected and what was found.
+    fn check_typed(&self) -> Result<()> {
+        Ok(())
     }
 
     /// Reads or makes the data.

@@ -17,6 +17,15 @@ use crate::nn::Batch;
 /// Combinations of factors that are held out.
 const HELD_OUT: usize = 10_000;
 
+/// Pixels of a side, if nothing else is asked for.
+const SIDE: usize = 32;
+
+/// Shapes that are drawn for an epoch, if no other number is asked for.
+const DRAWS: usize = 51_200;
+
+/// No more are drawn for an epoch, whose order is held in memory.
+const MOST_DRAWS: usize = 1 << 28;
+
 /// Which shapes, or which images in their place.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[command(mut_arg("path", |arg| arg.help(PATH_HELP).long_help(PATH_HELP)))]
@@ -25,13 +34,13 @@ pub struct ShapeData {
     #[serde(flatten)]
     images: ImageData,
 
-    /// Pixels of a side of the shapes that are drawn: 32 or 64
-    #[arg(long, value_name = "PIXELS", default_value = "32", value_parser = side, allow_negative_numbers = true)]
-    size: usize,
+    /// Pixels of a side of the shapes that are drawn: 32 or 64 [default: 32]
+    #[arg(long, value_name = "PIXELS", value_parser = side, allow_negative_numbers = true)]
+    size: Option<usize>,
 
-    /// Shapes that are drawn for an epoch
-    #[arg(long, value_name = "N", default_value = "51200", value_parser = positive, allow_negative_numbers = true)]
-    draws: usize,
+    /// Shapes that are drawn for an epoch [default: 51200]
+    #[arg(long, value_name = "N", value_parser = draws, allow_negative_numbers = true)]
+    draws: Option<usize>,
 }
 
 const PATH_HELP: &str = "Images in the place of the shapes: dSprites' .npz file, whose factors are read too, or whatever the other models \
@@ -42,6 +51,16 @@ fn side(text: &str) -> Result<usize> {
     let side = positive(text).unwrap_or(0);
     ensure!(side == 32 || side == 64, "expected 32 or 64");
     Ok(side)
+}
+
+/// A number of shapes for an epoch.
+pub fn draws(text: &str) -> Result<usize> {
+    let draws: usize = text.parse().unwrap_or(0);
+    ensure!(
+        (1..=MOST_DRAWS).contains(&draws),
+        "expected a whole number from 1 to {MOST_DRAWS}"
+    );
+    Ok(draws)
 }
 
 /// Where images come from.
@@ -75,16 +94,31 @@ impl Source<f32> for ShapeSource {
 }
 
 impl ShapeData {
+    /// Pixels of a side, and shapes for an epoch.
+    fn numbers(&self) -> [usize; 2] {
+        [self.size.unwrap_or(SIDE), self.draws.unwrap_or(DRAWS)]
+    }
+
     /// The drawn shapes; `None` if images are read.
-    fn drawn(&self) -> Option<(ImageShape, [ShapeSource; 2])> {
+    ///
+    /// # Errors
+    /// If the numbers, which may come from a file, are none that are drawn.
+    fn drawn(&self) -> Result<Option<(ImageShape, [ShapeSource; 2])>> {
+        if self.path().is_some() {
+            return Ok(None);
+        }
+        let [size, draws] = self.numbers();
+        ensure!(
+            [32, 64].contains(&size) && (1..=MOST_DRAWS).contains(&draws),
+            "expected shapes of 32 or 64 pixels and from 1 to {MOST_DRAWS} draws for an epoch, found {size} pixels and {draws} \
+             draws: choose others, or train anew if they are those of a file"
+        );
         let shape = ImageShape {
-            height: self.size,
-            width: self.size,
+            height: size,
+            width: size,
         };
-        (self.path().is_none()).then(|| {
-            let sets = Shapes::split(self.size, self.draws, HELD_OUT);
-            (shape, sets.map(ShapeSource::Drawn))
-        })
+        let sets = Shapes::split(size, draws, HELD_OUT);
+        Ok(Some((shape, sets.map(ShapeSource::Drawn))))
     }
 }
 
@@ -115,11 +149,28 @@ impl DataCommand for ShapeData {
         }
     }
 
+    fn check_typed(&self) -> Result<()> {
+        let Some(path) = self.path() else {
+            return Ok(());
+        };
+        let numbers = [("--size", self.size), ("--draws", self.draws)];
+        for (option, number) in numbers {
+            ensure!(
+                number.is_none(),
+                "expected {option} without --data, because it is of the shapes that are drawn, found --data {} beside it: \
+                 leave out one of the two",
+                path.display()
+            );
+        }
+        Ok(())
+    }
+
     fn load(&self) -> Result<LoadedData<Self>> {
-        if let Some((shape, [train, test])) = self.drawn() {
+        if let Some((shape, [train, test])) = self.drawn()? {
             // They are determined by these numbers.
             let mut checksum = flate2::Crc::new();
-            for number in [self.size, self.draws, HELD_OUT] {
+            let [size, draws] = self.numbers();
+            for number in [size, draws, HELD_OUT] {
                 checksum.update(&(number as u64).to_le_bytes());
             }
             return Ok(LoadedData {
@@ -147,7 +198,7 @@ impl DataCommand for ShapeData {
     }
 
     fn load_test(&self) -> Result<TestData<Self>> {
-        if let Some((shape, [_, test])) = self.drawn() {
+        if let Some((shape, [_, test])) = self.drawn()? {
             let name = NAME.to_owned();
             return Ok(TestData { name, shape, test });
         }

@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 
 use super::trainings::Trainings;
 use crate::cli::models::beta_vae::disentanglement::{Known, REPEATS, Score, spread};
-use crate::cli::models::{BetaVaeCommand, DataCommand, LoadedData, Saved, ShapeData};
+use crate::cli::models::{BetaVaeCommand, DataCommand, LoadedData, Saved, ShapeData, draws};
 use crate::cli::options::{Data, positive};
 use crate::cli::progress::say;
 use crate::distributions::noise::stream;
@@ -38,7 +38,7 @@ pub struct BetaVaeTable {
     seeds: usize,
 
     /// Shapes in an epoch, for a quick look
-    #[arg(long, value_name = "N", default_value = "51200", value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "51200", value_parser = draws, allow_negative_numbers = true)]
     draws: usize,
 
     /// Points that the metric's classifier learns from, for a quick look; half as many test it

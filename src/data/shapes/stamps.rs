@@ -82,7 +82,7 @@ fn draw(form: &Factors, centre: [f64; 2], (side, reach): (usize, usize)) -> Vec<
         let v = -offset(y, centre[1]) * unit;
         let set = |x: &usize| {
             let u = offset(*x, centre[0]) * unit;
-            // Turned back by the angle.
+            // Rotated back by the angle.
             outline.contains([cos * u + sin * v, cos * v - sin * u])
         };
         let columns = (0..2 * reach + 1).filter(set);

@@ -64,7 +64,7 @@ fn a_perfect_code_is_always_read() {
 }
 
 #[test]
-fn noise_is_read_by_chance() {
+fn noise_is_at_chance_level() {
     let factors = factors(&[3, 6, 40, 32, 32], MANY);
     let noise = matrix(&mut rng(34), [MANY, 10]);
     agrees(accuracy(&noise, &factors), 0.2, "a code of noise");

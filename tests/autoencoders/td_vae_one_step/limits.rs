@@ -54,8 +54,10 @@ fn noise_and_memory() {
         assert!((state.mean[0] - x / 2.0).abs() < 1e-12 && state.covariance[[0, 0]] < 1e-14);
     }
     // Through much noise nothing is seen, and the smoother knows what the start said.
-    let deaf = scalar([0.8, 0.5, 1.0, 1e14]).unwrap();
-    let smoothed = deaf.smooth(&deaf.filter(x.view()).unwrap().states).unwrap();
+    let noisy = scalar([0.8, 0.5, 1.0, 1e14]).unwrap();
+    let smoothed = noisy
+        .smooth(&noisy.filter(x.view()).unwrap().states)
+        .unwrap();
     assert!((smoothed.states[0].covariance[[0, 0]] - 1.0).abs() < 1e-12);
     // A state that forgets: no observation says anything of the next.
     let forgetful = scalar([0.0, 1.0, 1.0, 0.7]).unwrap();

@@ -47,15 +47,15 @@ pub fn all(
         figure(
             "reconstructions.png",
             "Reconstructions",
-            "In each pair of rows, held-out originals are above and their reconstructions right below. A dear nat blurs: look for \
+            "In each pair of rows, held-out originals are above and their reconstructions right below. A large β blurs: look for \
              corners that are rounded and orientations that are lost, while position and size stay.",
             Content::Png(pairs.png()?),
         ),
         figure(
             "samples.png",
             "Samples",
-            "Codes z ~ N(0, I), decoded: the means of the pixels. Look for shapes in every place and size; what is between two shapes is \
-             a code that no image claims.",
+            "Codes z ~ N(0, I), decoded: the means of the pixels. Look for shapes in every place and size; codes \
+             between shapes match no training image.",
             Content::Png(samples),
         ),
     ];
