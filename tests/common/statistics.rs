@@ -43,14 +43,14 @@ impl Statistics {
             "{what}: mean {:.6} of {} draws, exact {exact:.6}, {distance:+.2} standard errors",
             self.mean, self.count
         );
-        compare(&format!(
-            "{what}: mean {:.6} of {} draws, exact {exact:.6} ; 4 standard errors ; {distance:+.2}",
-            self.mean, self.count
-        ));
         assert!(
             distance.abs() <= 4.0,
             "{what}: {distance} standard errors off"
         );
+        compare(&format!(
+            "{what}: mean {:.6} of {} draws, exact {exact:.6} ; 4 standard errors ; {distance:+.2}",
+            self.mean, self.count
+        ));
         distance.abs()
     }
 }
@@ -60,10 +60,10 @@ impl Statistics {
 pub fn estimate_agrees(estimate: Estimate, exact: f64, what: &str) -> f64 {
     let distance = estimate.distance(exact).abs();
     println!("{what}: {estimate}, exact {exact:.6}, {distance:.2} standard errors");
+    assert!(distance <= 4.0, "{what}: {estimate} and {exact}");
     compare(&format!(
         "{what}: {estimate}, exact {exact:.6} ; 4 standard errors ; {distance:.2}"
     ));
-    assert!(distance <= 4.0, "{what}: {estimate} and {exact}");
     distance
 }
 
