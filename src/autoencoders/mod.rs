@@ -43,7 +43,8 @@ pub use smoothed::SmoothedMixture;
 pub use sparse::{Sparse, rate_divergence, sparsity, sparsity_of_logits};
 pub use stacked::{Encoders, Stacked, StackedLayer};
 pub use td_vae::{
-    ExactGap, LayeredGaussian, PairBound, Predictive, TdStructure, TdVae, TimePair, exact_gap,
+    ExactGap, GapError, LayeredGaussian, PairBound, Predictive, TdStructure, TdVae, TimePair,
+    exact_gap,
 };
 pub use tempered::{tempered_evidence, tempered_log_posterior};
 pub use units::UnitStatistics;

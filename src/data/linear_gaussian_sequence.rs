@@ -57,7 +57,8 @@ impl<T: Scalar> LinearGaussianSequences<T> {
     }
 
     /// What ignoring the past costs, in nats per observation j steps ahead: the mean of log p(x_(t+j)|x₁, …, x_t) - log p(x_(t+j))
-    /// over these sequences, exactly. A model with a state that it does not use cannot come nearer to the exact log-density.
+    /// over these sequences, exactly. A model with a state that it does not use cannot come nearer to the exact log-density, on average
+    /// over sequences.
     ///
     /// # Errors
     /// If a covariance of the filter is none by rounding.

@@ -18,7 +18,8 @@ pub enum Motion {
     /// (Gregor et al. 2019, section 5.2). The first frame is the image as it is.
     Rolling,
     /// It moves over a square canvas of so many pixels a side and bounces off its edges, after *Moving MNIST* (Srivastava et al.
-    /// 2015): from a uniform place on, in a uniform direction, by a tenth of the room that the image leaves per frame.
+    /// 2015): from a uniform place on, in a uniform direction, each frame by a tenth of the room around the image; clamped at the
+    /// edge, where the direction reverses.
     Moving {
         /// Its side, in pixels.
         canvas: usize,

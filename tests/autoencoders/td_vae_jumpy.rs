@@ -281,9 +281,17 @@ fn limits() {
             covariance: Array2::from_elem((1, 1), 0.1 / 0.19),
         },
     };
+    let (system, mut worst) = (scalar.system(), Worst::default());
     for length in [2, 3, 5, 9] {
         let joint = scalar.joint(length + 1);
         let x = Array2::zeros((length + 1, 1));
+        // The library's way: filter, jump and smoother.
+        let states = system.filter(x.view()).unwrap().states;
+        let ends = system.every(length - 1);
+        let ends = ends.pair_given_later(&states[1], x.row(length)).unwrap();
+        let all = system.smooth(&states).unwrap().pair(1, length);
+        let information = 0.5 * (determinant(&ends.covariance) / determinant(&all.covariance)).ln();
+        // The joint of everything, conditioned.
         let of = |seen: Vec<usize>| {
             determinant(
                 &joint
@@ -291,7 +299,8 @@ fn limits() {
                     .covariance,
             )
         };
-        let information = 0.5 * (of(vec![0, 1, length]) / of((0..=length).collect())).ln();
+        let exact = 0.5 * (of(vec![0, 1, length]) / of((0..=length).collect())).ln();
+        worst.number(information, exact, 1.0);
         // More between, more to lose; nothing between, nothing.
         match length {
             2 => assert!(information.abs() < 1e-12),
@@ -300,6 +309,7 @@ fn limits() {
         last = information;
         shown.push(format!("{information:.3}"));
     }
+    worst.within(EXACT, "what a jump of a scalar loses");
     report(format!(
         "of a scalar, jumps of 1, 2, 4, 8 lose {} nats",
         shown.join(", ")

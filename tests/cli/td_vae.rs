@@ -2,9 +2,14 @@
 
 use std::fs;
 
+use elbo::autoencoders::{TdStructure, TdVae};
+use elbo::distributions::noise::stream;
+use elbo::nn::{Parameters, checkpoint};
+use elbo::vae::Likelihood;
+use ndarray::Array1;
 use tempfile::TempDir;
 
-use crate::cli::shared::{elbo, files, refused, small_data, stdout};
+use crate::cli::shared::{elbo, files, header, refused, small_data, stdout, write_labels};
 
 /// Networks for small data.
 const SMALL: [&str; 8] = [
@@ -161,7 +166,39 @@ fn sequences_that_make_no_sense_are_refused() {
         (&["--sequences", "9"], "linear-gaussian"),
         (
             &["--sequence", "linear-gaussian", "--size", "14"],
-            "--size belong",
+            "--size and --binarise belong",
+        ),
+        (
+            &["--sequence", "linear-gaussian", "--binarise", "none"],
+            "--binarise belong",
+        ),
+        (
+            &[
+                "--sequence",
+                "linear-gaussian",
+                "--sequences",
+                "1000000000000",
+            ],
+            "--sequences may be from 1 to",
+        ),
+        (
+            &[
+                "--sequence",
+                "linear-gaussian",
+                "--frames",
+                "4096",
+                "--belief",
+                "8",
+                "--units",
+                "300",
+                "--pairs",
+                "1",
+            ],
+            "too many",
+        ),
+        (
+            &["--log-variance", "-2"],
+            "--log-variance belongs to --sequence linear-gaussian",
         ),
         (&["--log-variance", "-21"], "from -20 to 20"),
         (&["--layers", "0"], "a positive whole number"),
@@ -191,4 +228,79 @@ fn a_row_of_the_table_is_trained_and_measured() {
     for line in ["jump 1: bound", "jump 4: bound", "reference"] {
         assert!(printed.contains(line), "{line}: {printed}");
     }
+}
+
+/// Images so flat or so narrow that they have no half.
+#[test]
+fn images_without_a_half_stay_as_they_are() {
+    let data = TempDir::new().unwrap();
+    for kind in ["train", "t10k"] {
+        let mut bytes = header(&[0x0803, 40, 1, 8]);
+        bytes.extend((0..40 * 8u32).map(|pixel| if pixel % 11 < 3 { 255 } else { 0 }));
+        fs::write(data.path().join(format!("{kind}-images-idx3-ubyte")), bytes).unwrap();
+        write_labels(data.path(), kind, 40);
+    }
+    let out = TempDir::new().unwrap();
+    train(&["--frames", "6"], &data, &out, "1");
+    let [data, folder] = [&data, &out].map(|folder| folder.path().to_str().unwrap());
+    assert!(stdout(&elbo(&["evaluate", folder])).contains("jump 4: bound"));
+    let other = out.path().join("other");
+    let command = ["train", "td-vae", "--size", "4", "--data", data, "--out"];
+    let said = refused(&[&command[..], &[other.to_str().unwrap()]].concat());
+    assert!(said.contains("no half: expected 8, found 4"), "{said}");
+}
+
+/// A jump beyond the middle of a sequence starts earlier.
+#[test]
+fn long_jumps_end_within_the_sequence() {
+    let (data, out) = (small_data(), TempDir::new().unwrap());
+    let sequence = ["--size", "6", "--frames", "20", "--jumps", "14"];
+    train(&sequence, &data, &out, "1");
+    let printed = stdout(&elbo(&["evaluate", out.path().to_str().unwrap()]));
+    assert!(
+        printed.contains("direction right after 14 frames, 6 having been seen"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn damaged_beliefs_are_one_line() {
+    let (data, out) = (small_data(), TempDir::new().unwrap());
+    train(SEQUENCES[2], &data, &out, "1");
+    let said = refused(&[
+        "evaluate",
+        out.path().to_str().unwrap(),
+        "--binarise",
+        "none",
+    ]);
+    assert!(said.contains("--binarise belong"), "{said}");
+    let bytes = fs::read(out.path().join("model.safetensors")).unwrap();
+    let structure = TdStructure {
+        dimensions: 1,
+        hidden: Vec::new(),
+        belief: 6,
+        latent: 2,
+        units: 5,
+        likelihood: Likelihood::GaussianLearned,
+        jumps: (1, 2),
+        ..TdStructure::default()
+    };
+    let mut parameters = Parameters::new();
+    TdVae::new(structure, &mut parameters, &mut stream(1, "weights", 0));
+    checkpoint::read(&bytes, &mut parameters).unwrap();
+    let description = checkpoint::description(&bytes).unwrap();
+    let other = out.path().join("other.safetensors");
+    for number in [200.0, f32::NAN] {
+        let bias = Array1::from_elem(4, number);
+        parameters.set("smoother.0.2.bias", bias).unwrap();
+        fs::write(&other, checkpoint::write(&parameters, &description)).unwrap();
+        let said = refused(&["evaluate", other.to_str().unwrap()]);
+        assert!(said.contains("NaN or infinite"), "{number}: {said}");
+    }
+    // A description that asks for more sequences than there is room for.
+    let greedy = description.replace("\"sequences\":60", "\"sequences\":1000000000000");
+    assert_ne!(greedy, description);
+    fs::write(&other, checkpoint::write(&parameters, &greedy)).unwrap();
+    let said = refused(&["evaluate", other.to_str().unwrap()]);
+    assert!(said.contains("--sequences may be from 1 to"), "{said}");
 }

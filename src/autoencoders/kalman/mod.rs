@@ -100,7 +100,11 @@ impl StateSpace {
     }
 
     /// The same system, looked at every `jump` steps: A^j and Σ_(i<j) A^i Q (A^i)ᵀ.
+    ///
+    /// # Panics
+    /// If the jump is 0: without noise, the transition has no density.
     pub fn every(&self, jump: usize) -> Self {
+        assert!(jump > 0, "expected a jump of at least one step, found 0");
         let k = self.state();
         let still = (Array2::eye(k), Array2::zeros((k, k)));
         let (transition, transition_noise) = (0..jump).fold(still, |(power, noise), _| {
@@ -167,7 +171,7 @@ impl StateSpace {
     /// If a covariance is none by rounding.
     ///
     /// # Panics
-    /// If the shape does not fit.
+    /// If the shape does not fit, or the jump is 0.
     pub fn log_predictive(
         &self,
         x: ArrayView2<'_, f64>,

@@ -1,5 +1,7 @@
 //! What a TD-VAE predicts, against what could be predicted.
 
+use std::fmt;
+
 use ndarray::{Array2, ArrayView3, Axis, concatenate};
 use rand::Rng;
 
@@ -8,7 +10,7 @@ use crate::Scalar;
 use crate::autodiff::Tape;
 use crate::autoencoders::StateSpace;
 use crate::distributions::noise::standard_normal;
-use crate::distributions::{Estimate, GaussianError, LogSum};
+use crate::distributions::{Estimate, EstimateError, GaussianError, LogSum};
 use crate::nn::Parameters;
 
 /// Sequences whose beliefs are held at once.
@@ -92,22 +94,54 @@ pub struct ExactGap {
     pub prediction: Estimate,
 }
 
+/// Why there is no gap.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum GapError {
+    /// A covariance of the filter is none by rounding.
+    Filter(GaussianError),
+    /// The log-densities have no mean over sequences: there is no sequence, or the model says NaN, or both ∞ and -∞.
+    Estimate(EstimateError),
+}
+
+impl fmt::Display for GapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Filter(reason) => write!(f, "{reason}"),
+            Self::Estimate(reason) => write!(f, "{reason}"),
+        }
+    }
+}
+
+impl std::error::Error for GapError {}
+
+impl From<GaussianError> for GapError {
+    fn from(reason: GaussianError) -> Self {
+        Self::Filter(reason)
+    }
+}
+
+impl From<EstimateError> for GapError {
+    fn from(reason: EstimateError) -> Self {
+        Self::Estimate(reason)
+    }
+}
+
 /// The gap on sequences of shape (sequences, time, dimensions) that were drawn from a state-space model which is known, for
 /// predictions `jump` steps ahead, with K draws for each.
 ///
 /// # Errors
-/// If a covariance of the filter is none by rounding.
+/// If a covariance of the filter is none by rounding, there is no sequence, or the model's log-densities have no mean: its weights
+/// may be damaged.
 ///
 /// # Panics
-/// If the shape does not fit, there is no sequence or nothing to predict, a density of the model is NaN, the jump is not one of the
-/// structure's, or K is 0.
+/// If the shape does not fit, there is nothing to predict, the jump is not one of the structure's, or K is 0.
 pub fn exact_gap<T: Scalar>(
     model: (&TdVae, &Parameters<T>),
     system: &StateSpace,
     sequences: ArrayView3<'_, T>,
     jump_and_draws: (usize, usize),
     rng: &mut impl Rng,
-) -> Result<ExactGap, GaussianError> {
+) -> Result<ExactGap, GapError> {
     let predictive = Predictive::of(model, sequences, jump_and_draws, rng);
     let mut exact = Array2::zeros(predictive.bound.raw_dim());
     for (mut row, sequence) in exact.outer_iter_mut().zip(sequences.outer_iter()) {
@@ -116,11 +150,11 @@ pub fn exact_gap<T: Scalar>(
     }
     let over_sequences = |terms: Array2<f64>| {
         let means = terms.mean_axis(Axis(1)).expect("something to predict");
-        Estimate::of(means).expect("sequences with a loss that is a number")
+        Estimate::of(means)
     };
     Ok(ExactGap {
-        bound: over_sequences(&exact - &predictive.bound),
-        prediction: over_sequences(&exact - &predictive.log_density),
-        exact: over_sequences(exact),
+        bound: over_sequences(&exact - &predictive.bound)?,
+        prediction: over_sequences(&exact - &predictive.log_density)?,
+        exact: over_sequences(exact)?,
     })
 }

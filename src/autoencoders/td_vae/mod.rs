@@ -7,7 +7,7 @@ mod layered;
 mod structure;
 
 pub use bound::PairBound;
-pub use gap::{ExactGap, Predictive, exact_gap};
+pub use gap::{ExactGap, GapError, Predictive, exact_gap};
 pub use layered::LayeredGaussian;
 pub use structure::{TdStructure, TimePair};
 

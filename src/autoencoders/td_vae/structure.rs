@@ -57,7 +57,7 @@ impl TdStructure {
     }
 
     /// How many jumps there are to tell apart; 0 if there is but one.
-    pub(super) fn jump_inputs(&self) -> usize {
+    pub(crate) fn jump_inputs(&self) -> usize {
         match self.jumps {
             (least, largest) if least < largest => largest - least + 1,
             _ => 0,

@@ -6,6 +6,7 @@ use elbo::distributions::Moments;
 use ndarray::{Array2, arr1, arr2};
 
 use crate::common::comparing::{REARRANGED, Worst};
+use crate::common::panics::panic_message;
 use crate::common::random::{matrix, rng};
 use crate::common::reporting::report;
 
@@ -64,10 +65,9 @@ fn noise_and_memory() {
     let alone = forgetful.update(forgetful.start(), x.row(3)).unwrap().1;
     let predicted = forgetful.filter(x.view()).unwrap().log_densities[3];
     assert!((alone - predicted).abs() < REARRANGED);
-    // Looking at every step, and at none: the state stays where it is.
+    // Looking at every step.
     let system = scalar([0.8, 0.5, 1.0, 0.7]).unwrap();
     assert_eq!(system.every(1), system);
-    assert_eq!(system.every(0).predict(system.start()), *system.start());
     // Nothing seen, nothing known but the start.
     let none = system.filter(Array2::zeros((0, 1)).view()).unwrap();
     assert!(none.states.is_empty() && system.smooth(&none.states).unwrap().states.is_empty());
@@ -81,4 +81,6 @@ fn what_is_refused() {
         "{error}"
     );
     assert!(scalar([0.8, 0.5, 1.0, f64::NAN]).is_err());
+    let message = panic_message(|| drop(scalar([0.8, 0.5, 1.0, 0.7]).unwrap().every(0)));
+    assert!(message.contains("at least one step"), "{message}");
 }

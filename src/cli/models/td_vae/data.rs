@@ -20,6 +20,9 @@ use crate::nn::Batch;
 /// No sequence is longer.
 const MOST_FRAMES: usize = 1 << 12;
 
+/// No more numbers are drawn.
+const MOST_NUMBERS: usize = 1 << 26;
+
 /// Sequences of numbers to train on, if no other number is asked for.
 const SEQUENCES: usize = 2000;
 
@@ -41,7 +44,8 @@ pub struct SequenceData {
     #[arg(long, value_name = "N", default_value = "20", value_parser = positive, allow_negative_numbers = true)]
     frames: usize,
 
-    /// The width of an image in pixels: that of the data's, or half of it, each pixel the mean of four [default: half]
+    /// The width of an image in pixels: that of the data's, or half of it, each pixel the mean of four [default: half;
+    /// all of it if an image is one pixel high or wide]
     #[arg(long, value_name = "PIXELS", value_parser = positive, allow_negative_numbers = true)]
     size: Option<usize>,
 
@@ -58,9 +62,9 @@ pub struct SequenceData {
     data: Data,
 
     /// What becomes of grey pixels, once for each sequence: none (they stay grey), threshold (at one half), stochastic (drawn
-    /// anew whenever a sequence is seen)
-    #[arg(long, value_name = "HOW", default_value = "threshold")]
-    binarise: Binarisation,
+    /// anew whenever a sequence is seen) [default: threshold]
+    #[arg(long, value_name = "HOW")]
+    binarise: Option<Binarisation>,
 }
 
 /// What the sequences are of.
@@ -163,7 +167,7 @@ impl SequenceData {
     pub fn with(&self, data: &Data, binarise: Option<Binarisation>) -> Self {
         Self {
             data: data.or(&self.data),
-            binarise: binarise.unwrap_or(self.binarise),
+            binarise: binarise.or(self.binarise),
             ..self.clone()
         }
     }
@@ -181,12 +185,20 @@ impl SequenceData {
             "--sequences belongs to --sequence linear-gaussian; of images there is one sequence each"
         );
         ensure!(
-            is_images || (self.size.is_none() && self.data.path().is_none()),
-            "--data and --size belong to sequences of images, found --sequence {name}"
+            is_images
+                || (self.size.is_none() && self.data.path().is_none() && self.binarise.is_none()),
+            "--data, --size and --binarise belong to sequences of images, found --sequence {name}"
         );
         ensure!(
             (2..=MOST_FRAMES).contains(&self.frames),
             "--frames may be from 2 to {MOST_FRAMES}, found {}",
+            self.frames
+        );
+        let most = MOST_NUMBERS / self.frames;
+        let count = self.sequences.unwrap_or(SEQUENCES);
+        ensure!(
+            (1..=most).contains(&count),
+            "--sequences may be from 1 to {most} of {} frames each, found {count}",
             self.frames
         );
         Ok(())
@@ -195,13 +207,16 @@ impl SequenceData {
     /// Sequences of these images.
     fn of_images(&self, images: Images) -> Result<ImageSequences> {
         let width = images.width();
-        let size = self.size.unwrap_or((width / 2).max(1));
-        let images = match size {
-            size if size == width => images,
-            size if size == width / 2 && images.height() > 1 => images.halved(),
-            _ => anyhow::bail!(
-                "--size is the images' width or half of it: expected {width} or {}, found {size}",
-                width / 2
+        let half = (width > 1 && images.height() > 1).then_some(width / 2);
+        let size = self.size.unwrap_or(half.unwrap_or(width));
+        let images = match (size, half) {
+            (size, _) if size == width => images,
+            (size, Some(half)) if size == half => images.halved(),
+            (_, Some(half)) => anyhow::bail!(
+                "--size is the images' width or half of it: expected {width} or {half}, found {size}"
+            ),
+            (_, None) => anyhow::bail!(
+                "--size is the images' width, and images one pixel high or wide have no half: expected {width}, found {size}"
             ),
         };
         let motion = match self.sequence {
@@ -218,7 +233,7 @@ impl SequenceData {
         };
         Ok(ImageSequences::new(
             images,
-            self.binarise,
+            self.binarise.unwrap_or(Binarisation::Threshold),
             motion,
             self.frames,
         ))

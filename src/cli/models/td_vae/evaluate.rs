@@ -1,11 +1,11 @@
 //! `elbo evaluate` and `elbo sample` of a TD-VAE.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use ndarray::{Array2, Axis, concatenate, s};
 
-use super::Sequences;
 use super::views::{self, SavedModel, Seen};
-use crate::autoencoders::{Predictive, exact_gap};
+use super::{SequenceData, Sequences};
+use crate::autoencoders::{GapError, Predictive, exact_gap};
 use crate::cli::models::{DataCommand, file_of};
 use crate::cli::options::ensure_png;
 use crate::cli::output::{ensure_distinct, write_atomically};
@@ -18,6 +18,9 @@ use crate::distributions::noise::stream;
 
 /// Draws for each predictive density of numbers, where it is compared with the exact one.
 const DRAWS: usize = 50;
+
+/// No evaluation holds more numbers of sequences at once: four gigabytes.
+const MOST_MEASURED: usize = 1 << 30;
 
 impl Evaluate {
     /// Prints the figures of a TD-VAE.
@@ -44,14 +47,27 @@ impl Evaluate {
 /// If a figure is not finite.
 pub fn figures(saved: &SavedModel, test: &Sequences, seed: u64) -> Result<Vec<String>> {
     let model = (&saved.model, &saved.parameters);
+    let (count, shape) = (test.len(), &saved.configuration.shape);
+    let numbers =
+        (count.checked_mul(shape.frames)).and_then(|frames| frames.checked_mul(shape.dimensions()));
+    ensure!(
+        numbers.is_some_and(|numbers| numbers <= MOST_MEASURED),
+        "{count} {} are too many numbers to measure at once: the most is {MOST_MEASURED}",
+        SequenceData::describe(shape)
+    );
     let seen = Seen::of(test, test.len(), seed);
     let mut lines = Vec::new();
     for jump in saved.configuration.options.jumps() {
         let rng = &mut stream(seed, "evaluation", jump as u64);
         if let Sequences::LinearGaussian(sequences) = test {
             let (frames, system) = (sequences.observations(), sequences.system());
-            let gap = exact_gap(model, system, frames, (jump, DRAWS), rng)?;
-            ensure!(gap.bound.mean.is_finite(), DAMAGED);
+            let gap = exact_gap(model, system, frames, (jump, DRAWS), rng);
+            let gap = gap.map_err(|reason| match reason {
+                GapError::Filter(reason) => reason.into(),
+                GapError::Estimate(_) => anyhow!(DAMAGED),
+            })?;
+            let means = [gap.bound.mean, gap.prediction.mean];
+            ensure!(means.iter().all(|mean| mean.is_finite()), DAMAGED);
             lines.push(format!(
                 "jump {jump}: log p(x) {}, gap of the bound {}, of the prediction {}; ignoring the past costs {:.4}",
                 figure(&gap.exact),

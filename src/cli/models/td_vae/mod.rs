@@ -153,7 +153,7 @@ impl ModelCommand for TdVaeCommand {
 
     fn reconstruct(_: Saved<Self>, _: &Reconstruct) -> Result<()> {
         bail!(
-            "a TD-VAE foresees frames instead of reconstructing them: `elbo sample` draws roll-outs"
+            "a TD-VAE predicts frames instead of reconstructing them: `elbo sample` draws roll-outs"
         )
     }
 }

@@ -52,9 +52,9 @@ pub struct TdVaeCommand {
     pairs: usize,
 
     /// Where the log-variance of the Gaussian decoder of linear-gaussian sequences starts, before it is learnt; from 0 on the
-    /// model may never begin to use its latents
-    #[arg(long, value_name = "S", default_value = "-2", value_parser = log_variance, allow_negative_numbers = true)]
-    log_variance: f64,
+    /// model may never begin to use its latents [default: -2]
+    #[arg(long, value_name = "S", value_parser = log_variance, allow_negative_numbers = true)]
+    log_variance: Option<f64>,
 }
 
 /// The least and the largest jump.
@@ -90,6 +90,9 @@ impl FromStr for Jumps {
     }
 }
 
+/// Where a log-variance starts, if nothing else is asked for.
+const LOG_VARIANCE: f64 = -2.0;
+
 /// What a log-variance may start from.
 const LOG_VARIANCES: std::ops::RangeInclusive<f64> = -20.0..=20.0;
 
@@ -107,6 +110,10 @@ const MOST_ENTRIES: usize = 1 << 28;
 
 /// How many sequences go through the model at once in an evaluation.
 const ROWS: usize = 512;
+
+/// How many sequences, with a pair at each of their times, a prediction is measured on at once; and the states of how many are drawn.
+const PREDICTED: usize = 64;
+const DRAWN: usize = 256;
 
 impl TdVaeCommand {
     fn hidden(&self, shape: &SequenceShape) -> Widths {
@@ -131,9 +138,13 @@ impl TdVaeCommand {
                 SequenceName::LinearGaussian => Likelihood::GaussianLearned,
                 _ => Likelihood::Bernoulli,
             },
-            log_variance_start: self.log_variance,
+            log_variance_start: self.log_variance(),
             jumps: (self.jumps.least, self.jumps.largest),
         }
+    }
+
+    fn log_variance(&self) -> f64 {
+        self.log_variance.unwrap_or(LOG_VARIANCE)
     }
 
     /// How many pairs of times a step takes from each sequence.
@@ -163,14 +174,19 @@ impl TdVaeCommand {
             .checked_add(self.belief)?
             .checked_mul(self.belief)?
             .checked_mul(3)?;
-        // Three densities, each layer of which reads at most two beliefs, a state, the layers above and a jump.
-        let jumps = self.jumps.largest.checked_sub(self.jumps.least)?;
-        let read = (self.belief.checked_mul(2)?)
-            .checked_add(state.checked_mul(2)?)?
-            .checked_add(jumps)?;
-        let layer = (read.checked_add(self.latent.checked_mul(2)?)?).checked_mul(self.units)?;
-        let densities = layer.checked_mul(self.layers)?;
-        [down, up, recurrent, densities]
+        // Of the three densities p_B reads a belief, q_S two, a state and the jump, p_T a state and the jump; each of their layers
+        // reads the layers above as well, and ends in means and log-variances.
+        let jumps = self.structure(shape).jump_inputs();
+        let contexts = [(3, self.belief), (2, state), (2, jumps)]
+            .into_iter()
+            .try_fold(0usize, |sum, (times, inputs)| {
+                sum.checked_add(inputs.checked_mul(times)?)
+            })?;
+        let contexts = product(&[contexts, self.units, self.layers])?;
+        let above = self.layers.checked_mul(self.layers.checked_sub(1)?)? / 2;
+        let layers = above.checked_add(self.layers.checked_mul(2)?)?;
+        let latents = product(&[3, self.latent, self.units, layers])?;
+        [down, up, recurrent, contexts, latents]
             .into_iter()
             .try_fold(0usize, usize::checked_add)
     }
@@ -206,7 +222,12 @@ impl TdVaeCommand {
             self.jumps
         );
         ensure!(
-            LOG_VARIANCES.contains(&self.log_variance),
+            self.log_variance.is_none() || shape.sequence == SequenceName::LinearGaussian,
+            "--log-variance belongs to --sequence linear-gaussian, found --sequence {}",
+            shape.sequence
+        );
+        ensure!(
+            LOG_VARIANCES.contains(&self.log_variance()),
             "expected a log-variance from -20 to 20"
         );
         let rows = settings.batch.max(ROWS);
@@ -214,15 +235,19 @@ impl TdVaeCommand {
             .chain([shape.dimensions(), 3 * self.belief])
             .fold(0, usize::max);
         let widest_pair = (2 * self.belief).max(self.units).max(shape.dimensions()) + 2 * state;
-        let entries = [(shape.frames, widest), (self.pairs, widest_pair)]
-            .map(|(times, widest)| rows.checked_mul(times)?.checked_mul(widest));
-        ensure!(
-            entries
-                .iter()
-                .all(|entries| entries.is_some_and(|entries| entries <= MOST_ENTRIES)),
-            "{rows} sequences at once, with layers up to {widest} wide and {} pairs each, are too many numbers: the most is {MOST_ENTRIES}",
-            self.pairs
-        );
+        let widest_state = self.units.max(self.belief + state).max(2 * state);
+        for (sequences, times, widest) in [
+            (rows, shape.frames, widest),
+            (rows, self.pairs, widest_pair),
+            (PREDICTED, shape.frames, widest_pair),
+            (DRAWN, shape.frames, widest_state),
+        ] {
+            ensure!(
+                product(&[sequences, times, widest]).is_some_and(|entries| entries <= MOST_ENTRIES),
+                "{sequences} sequences at once, of {times} times or pairs of them, with layers up to {widest} wide are too many numbers: \
+                 the most is {MOST_ENTRIES}"
+            );
+        }
         Ok(())
     }
 
@@ -230,7 +255,7 @@ impl TdVaeCommand {
     pub fn rows_of(&self, shape: &SequenceShape) -> Vec<(String, String)> {
         let likelihood = match shape.sequence {
             SequenceName::LinearGaussian => {
-                format!("Gaussian, log σ² learnt from {} on", self.log_variance)
+                format!("Gaussian, log σ² learnt from {} on", self.log_variance())
             }
             _ => "Bernoulli".to_owned(),
         };
@@ -248,5 +273,79 @@ impl TdVaeCommand {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
+    }
+}
+
+/// None if it is beyond counting.
+fn product(factors: &[usize]) -> Option<usize> {
+    factors
+        .iter()
+        .try_fold(1usize, |product, &factor| product.checked_mul(factor))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::super::data::{SequenceName, SequenceShape};
+    use super::TdVaeCommand;
+    use crate::autoencoders::TdVae;
+    use crate::distributions::noise::stream;
+    use crate::nn::Parameters;
+    use crate::train::Settings;
+
+    fn options(arguments: &str) -> TdVaeCommand {
+        let command = TdVaeCommand::augment_args(Command::new("td-vae").no_binary_name(true));
+        let matches = command.try_get_matches_from(arguments.split_whitespace());
+        TdVaeCommand::from_arg_matches(&matches.unwrap()).unwrap()
+    }
+
+    fn shape(sequence: SequenceName, frames: usize, [height, width]: [usize; 2]) -> SequenceShape {
+        SequenceShape {
+            sequence,
+            frames,
+            height,
+            width,
+        }
+    }
+
+    #[test]
+    fn weights_are_counted_as_they_are_built() {
+        let numbers = shape(SequenceName::LinearGaussian, 20, [1, 1]);
+        let images = shape(SequenceName::Rolling, 20, [3, 5]);
+        for (arguments, shape) in [
+            ("", &images),
+            ("", &numbers),
+            ("--layers 3 --latent 2 --units 7 --belief 5", &images),
+            ("--layers 4 --latent 3 --jumps 2 --hidden 9,4", &images),
+            ("--layers 2 --jumps 1..9 --hidden 6", &numbers),
+        ] {
+            let options = options(arguments);
+            let mut parameters = Parameters::<f32>::new();
+            TdVae::new(
+                options.structure(shape),
+                &mut parameters,
+                &mut stream(1, "weights", 0),
+            );
+            let matrices = parameters.iter().filter(|(_, value)| value.ndim() == 2);
+            let built: usize = matrices.map(|(_, value)| value.len()).sum();
+            assert_eq!(
+                options.weights(shape),
+                Some(built),
+                "{arguments}, {shape:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn units_and_beliefs_at_every_time_are_counted() {
+        let long = shape(SequenceName::LinearGaussian, 2048, [1, 1]);
+        let settings = Settings::default();
+        assert!(options("").check_against(&long, &settings).is_ok());
+        for arguments in ["--units 600 --pairs 1", "--layers 40 --pairs 1 --belief 8"] {
+            let found = options(arguments).check_against(&long, &settings);
+            let said = found.unwrap_err().to_string();
+            assert!(said.contains("too many numbers"), "{arguments}: {said}");
+        }
     }
 }

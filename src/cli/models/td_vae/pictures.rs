@@ -92,7 +92,7 @@ pub fn beside_the_truth(
         let mut time = seen - 1;
         for jump in &jumps {
             time += jump;
-            let frame = sequence.slice(s![time.min(sequence.nrows() - 1), ..]);
+            let frame = sequence.slice(s![time, ..]);
             rows = concatenate![Axis(0), rows, frame.insert_axis(Axis(0))];
         }
         for roll_out in &drawn {

@@ -1,5 +1,7 @@
 //! What a trained TD-VAE makes of sequences, in batches.
 
+use std::ops::RangeInclusive;
+
 use ndarray::{Array1, Array2, Array3, ArrayView3, Axis, concatenate, s};
 use rand::rngs::StdRng;
 
@@ -48,15 +50,24 @@ impl Seen {
     }
 }
 
-/// How many frames the model sees before it goes on by itself: half of a sequence.
+/// How many frames the model sees before it goes on by itself: half of a sequence, or fewer, so that a jump of the least length ends
+/// within it.
 pub fn seen(saved: &SavedModel) -> usize {
-    (saved.configuration.shape.frames / 2).max(1)
+    let least = *saved.configuration.options.jumps().start();
+    seen_of(saved.configuration.shape.frames, least)
+}
+
+fn seen_of(frames: usize, least: usize) -> usize {
+    (frames / 2).min(frames - least).max(1)
 }
 
 /// Jumps that go on from the frames that were seen: each that the model knows in turn, until the sequence ends.
 pub fn jumps(saved: &SavedModel) -> Vec<usize> {
-    let mut left = saved.configuration.shape.frames - seen(saved);
-    let known = saved.configuration.options.jumps();
+    let left = saved.configuration.shape.frames - seen(saved);
+    jumps_within(left, saved.configuration.options.jumps())
+}
+
+fn jumps_within(mut left: usize, known: RangeInclusive<usize>) -> Vec<usize> {
     let (least, mut jumps) = (*known.start(), Vec::new());
     for jump in known.cycle() {
         if jump > left && least > left || jumps.len() == 8 {
@@ -66,9 +77,6 @@ pub fn jumps(saved: &SavedModel) -> Vec<usize> {
             left -= jump;
             jumps.push(jump);
         }
-    }
-    if jumps.is_empty() {
-        jumps.push(least);
     }
     jumps
 }
@@ -176,4 +184,30 @@ pub fn uncertainty(saved: &SavedModel, frames: ArrayView3<'_, f32>, seed: u64) -
 /// Are the sequences of images?
 pub fn are_images(saved: &SavedModel) -> bool {
     saved.configuration.shape.sequence != SequenceName::LinearGaussian
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{jumps_within, seen_of};
+
+    #[test]
+    fn every_jump_shown_ends_within_the_sequence() {
+        for frames in 2..=24 {
+            for least in 1..frames {
+                for largest in least..frames {
+                    let seen = seen_of(frames, least);
+                    let jumps = jumps_within(frames - seen, least..=largest);
+                    let case = format!("{frames} frames, {least}..{largest}: {seen}, {jumps:?}");
+                    assert!((1..=frames / 2).contains(&seen), "{case}");
+                    assert!(!jumps.is_empty(), "{case}");
+                    assert!(
+                        jumps.iter().all(|jump| (least..=largest).contains(jump)),
+                        "{case}"
+                    );
+                    assert!(seen + jumps.iter().sum::<usize>() <= frames, "{case}");
+                }
+            }
+        }
+        assert_eq!((seen_of(20, 15), jumps_within(15, 15..=15)), (5, vec![15]));
+    }
 }
