@@ -29,7 +29,8 @@ impl ModelCommand for TdVaeCommand {
     const DETAILS: &'static str = "Without any option: digits of 14x14 pixels that roll to the left or right, 128 hidden units, a recurrent belief of \
         64, one layer of 8 latents, jumps of 1 to 4 frames. The report shows roll-outs beside what happened.";
     const SECTIONS: &'static [&'static str] = &["td-vae-one-step", "td-vae-jumpy"];
-    const DEFAULTS: &'static [(&'static str, &'static str)] = &[("epochs", "30"), ("batch", "32")];
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("epochs", "30"), ("batch", "32"), ("rate", "0.002")];
 
     type Data = SequenceData;
     type Model = TdVae;

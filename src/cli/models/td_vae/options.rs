@@ -28,7 +28,7 @@ pub struct TdVaeCommand {
     belief: usize,
 
     /// Numbers of a latent layer
-    #[arg(long, value_name = "N", default_value = "8", value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "16", value_parser = positive, allow_negative_numbers = true)]
     latent: usize,
 
     /// Layers of latents, each conditional on those above
@@ -51,8 +51,8 @@ pub struct TdVaeCommand {
     #[arg(long, value_name = "N", default_value = "8", value_parser = positive, allow_negative_numbers = true)]
     pairs: usize,
 
-    /// Where the log-variance of the Gaussian decoder of linear-gaussian sequences starts, before it is learnt; from 0 on the
-    /// model may never begin to use its latents [default: -2]
+    /// Where the log-variance of the Gaussian decoder of linear-gaussian sequences starts, before it is learnt; far above the
+    /// variance of the data (from 3, say) the model never begins to use its latents [default: -2]
     #[arg(long, value_name = "S", value_parser = log_variance, allow_negative_numbers = true)]
     log_variance: Option<f64>,
 }
