@@ -185,6 +185,8 @@ fn sequences_that_make_no_sense_are_refused() {
             &[
                 "--sequence",
                 "linear-gaussian",
+                "--sequences",
+                "2",
                 "--frames",
                 "4096",
                 "--belief",
