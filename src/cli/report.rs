@@ -135,6 +135,21 @@ impl Figure {
         )
     }
 
+    /// With the name of its file.
+    pub fn named(
+        name: &str,
+        title: &str,
+        caption: impl Into<String>,
+        content: Content,
+    ) -> (String, Self) {
+        let figure = Self {
+            title: title.to_owned(),
+            caption: caption.into(),
+            content,
+        };
+        (name.to_owned(), figure)
+    }
+
     /// A figure with fixed text.
     fn new(title: &str, caption: &str, content: Content) -> Self {
         Self {

@@ -21,12 +21,7 @@ pub fn figures() -> Vec<Figure> {
 
 /// A datum, its code and its reconstruction, and where something stands in the way.
 fn model() -> Figure {
-    let node = |kind, x: f64, y: f64, title, note| Node {
-        kind,
-        at: (x, y),
-        title,
-        note,
-    };
+    let node = Node::new;
     let nodes = [
         node(Kind::Computed, 90.0, 130.0, "x", "a datum"),
         node(Kind::Computed, 330.0, 130.0, "h = g(x)", "the code"),

@@ -199,12 +199,7 @@ fn averages() -> Figure {
 
 /// What reads what on two levels.
 fn two_levels() -> Figure {
-    let node = |kind, x: f64, y: f64, title, note| Node {
-        kind,
-        at: (x, y),
-        title,
-        note,
-    };
+    let node = Node::new;
     let nodes = [
         node(Kind::Computed, 90.0, 180.0, "x", "an image"),
         node(Kind::Computed, 290.0, 180.0, "features", "hidden layers"),

@@ -23,12 +23,7 @@ pub fn figures() -> Vec<Figure> {
 
 /// Where the randomness sits before and after the sample is written as a function of noise.
 fn randomness() -> Figure {
-    let node = |kind, x: f64, y: f64, title, note| Node {
-        kind,
-        at: (x, y),
-        title,
-        note,
-    };
+    let node = Node::new;
     let nodes = [
         node(Kind::Computed, 90.0, 140.0, "φ", "parameters"),
         node(Kind::Random, 300.0, 140.0, "z", "drawn from q(z; φ)"),

@@ -18,12 +18,7 @@ pub fn figures() -> Vec<Figure> {
 
 /// From a datum to its reconstruction, with both terms of the bound and the paths of their gradients.
 fn model() -> Figure {
-    let node = |kind, x: f64, y: f64, title, note| Node {
-        kind,
-        at: (x, y),
-        title,
-        note,
-    };
+    let node = Node::new;
     let nodes = [
         node(Kind::Computed, 90.0, 130.0, "x", "a datum"),
         node(Kind::Computed, 300.0, 130.0, "μ, s", "encoder's output"),

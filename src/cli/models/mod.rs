@@ -133,6 +133,10 @@ pub trait ModelCommand: Args + Clone + fmt::Debug + Serialize + DeserializeOwned
     }
 }
 
+/// What is said of a saved model whose figures are not finite.
+pub const DAMAGED: &str =
+    "expected finite figures, found NaN or infinite ones: are the model's weights damaged?";
+
 /// A figure of an epoch.
 pub struct Column {
     /// What the file of metrics calls it, after `train_` or `test_`.

@@ -30,6 +30,18 @@ pub struct Node {
     pub note: &'static str,
 }
 
+impl Node {
+    /// A node whose middle is at (x, y).
+    pub fn new(kind: Kind, x: f64, y: f64, title: &'static str, note: &'static str) -> Self {
+        Self {
+            kind,
+            at: (x, y),
+            title,
+            note,
+        }
+    }
+}
+
 /// Which way an arrow points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {

@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use ndarray::{Array2, Axis};
 
+use super::is_wanted;
 use super::trainings::Trainings;
 use crate::autodiff::array;
 use crate::autoencoders::{Centring, Corruption, LinearDenoiser, Pca};
@@ -142,7 +143,7 @@ impl AutoencoderTable {
     pub fn run(&self) -> Result<ExitCode> {
         let mut context: Option<Context> = None;
         for row in ROWS {
-            if !self.only.is_empty() && !self.only.iter().any(|name| name == row.name) {
+            if !is_wanted(&self.only, row.name) {
                 continue;
             }
             let arguments = row.arguments.replace("TIED", TIED);

@@ -8,10 +8,11 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use super::is_wanted;
 use super::trainings::Trainings;
 use crate::cli::models::beta_vae::disentanglement::{Known, REPEATS, Score, spread};
 use crate::cli::models::{BetaVaeCommand, DataCommand, LoadedData, Saved, ShapeData, draws};
-use crate::cli::options::{Data, positive};
+use crate::cli::options::positive;
 use crate::cli::progress::say;
 use crate::distributions::noise::stream;
 use crate::train::evaluate;
@@ -111,15 +112,11 @@ impl BetaVaeTable {
     /// # Errors
     /// If a training fails.
     pub fn run(&self) -> Result<ExitCode> {
-        let trainings = Trainings {
-            data: Data::default(),
-            out: self.out.clone(),
-            epochs: None,
-        };
+        let trainings = Trainings::on_drawn_data(&self.out, None);
         let mut shared: Option<(LoadedData<ShapeData>, Known)> = None;
         let mut untrained: Option<Vec<Score>> = None;
         for row in ROWS {
-            if !self.only.is_empty() && !self.only.iter().any(|name| name == row.name) {
+            if !is_wanted(&self.only, row.name) {
                 continue;
             }
             let mut measured = Vec::new();

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use super::is_wanted;
 use super::trainings::{Training, Trainings};
 use crate::cli::models::quantised::figures::{Measured, Refitted};
 use crate::cli::models::quantised::{Levels, OneLevel, QuantisedCommand, TwoLevels};
@@ -90,7 +91,7 @@ impl CodeTable {
     /// If the data cannot be read, or a training fails.
     pub fn run(&self) -> Result<ExitCode> {
         for row in ROWS {
-            if !self.only.is_empty() && !self.only.iter().any(|name| name == row.name) {
+            if !is_wanted(&self.only, row.name) {
                 continue;
             }
             let training = self.trainings.of(row.name, row.arguments, row.epochs);
@@ -143,7 +144,7 @@ fn quantised<L: Levels>(
         reconstruction - learnt,
         uses.join(", ")
     ))?;
-    let refitted = Refitted::to(&saved, &data, PRIOR_EPOCHS)?;
+    let refitted = Refitted::to(&saved, measured.codes, PRIOR_EPOCHS)?;
     say(&format!(
         "             a prior fitted afterwards, {PRIOR_EPOCHS} epochs: bound {:.1}",
         reconstruction - refitted.all

@@ -67,3 +67,8 @@ impl Reproduce {
         }
     }
 }
+
+/// Is the row of this name to be printed? Without `--only`, all are.
+fn is_wanted(only: &[String], name: &str) -> bool {
+    only.is_empty() || only.iter().any(|wanted| wanted == name)
+}

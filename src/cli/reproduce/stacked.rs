@@ -13,6 +13,7 @@ use clap::builder::PossibleValuesParser;
 use ndarray::{Array2, ArrayView2, s};
 use serde::{Deserialize, Serialize};
 
+use super::is_wanted;
 use crate::autoencoders::{Classifier, Corruption, Stacked};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::models::autoencoders::rows::{Rows, classes, labels};
@@ -144,7 +145,7 @@ impl StackedTable {
     /// If the images cannot be read or have no labels, a file cannot be written, or a training diverges.
     pub fn run(&self) -> Result<ExitCode> {
         let rows: Vec<&Row> = (ROWS.iter())
-            .filter(|row| self.only.is_empty() || self.only.iter().any(|name| name == row.name))
+            .filter(|row| is_wanted(&self.only, row.name))
             .collect();
         let [train, validation, test] = self.sets()?;
         create_folder(&self.out)?;

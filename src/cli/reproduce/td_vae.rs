@@ -7,10 +7,10 @@ use anyhow::Result;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use super::is_wanted;
 use super::trainings::Trainings;
 use crate::cli::models::td_vae::figures;
 use crate::cli::models::{DataCommand, Saved, TdVaeCommand};
-use crate::cli::options::Data;
 use crate::cli::progress::say;
 
 /// TD-VAE of chapter 6: the gap to the exact log-density of a linear-Gaussian sequence, and rolling digits
@@ -99,13 +99,9 @@ impl TdVaeTable {
     /// # Errors
     /// If the data cannot be read, or a training fails.
     pub fn run(&self) -> Result<ExitCode> {
-        let without_data = Trainings {
-            data: Data::default(),
-            out: self.trainings.out.clone(),
-            epochs: self.trainings.epochs,
-        };
+        let without_data = Trainings::on_drawn_data(&self.trainings.out, self.trainings.epochs);
         for row in ROWS {
-            if !self.only.is_empty() && !self.only.iter().any(|name| name == row.name) {
+            if !is_wanted(&self.only, row.name) {
                 continue;
             }
             let trainings = match row.of_images {

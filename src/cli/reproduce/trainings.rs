@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
@@ -30,6 +30,15 @@ pub struct Trainings {
 }
 
 impl Trainings {
+    /// Trainings on data that are drawn, into folders in `out`.
+    pub fn on_drawn_data(out: &Path, epochs: Option<usize>) -> Self {
+        Self {
+            data: Data::default(),
+            out: out.to_owned(),
+            epochs,
+        }
+    }
+
     /// The training of a row: its name, what follows `elbo train`, and for how many epochs if nothing else is asked for.
     pub fn of(&self, name: &str, arguments: &str, epochs: usize) -> Training<'_> {
         Training {

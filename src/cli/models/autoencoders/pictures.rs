@@ -51,18 +51,6 @@ pub fn all<M: AutoencoderCommand>(
     Ok(pictures)
 }
 
-fn figure(name: &str, title: &str, caption: String, content: Content) -> (String, Figure) {
-    let title = title.to_owned();
-    (
-        name.to_owned(),
-        Figure {
-            title,
-            caption,
-            content,
-        },
-    )
-}
-
 fn reconstructions<M: AutoencoderCommand>(
     saved: &Saved<M>,
     x: ArrayView2<'_, f32>,
@@ -71,7 +59,7 @@ fn reconstructions<M: AutoencoderCommand>(
     let sheet = saved.tiles(x)?.above(&saved.tiles(again.view())?, 12)?;
     let caption = "In each pair of rows, held-out originals are above and their reconstructions right below. Look for what the \
                    code has no room for: thin strokes, ornaments, unusual shapes.";
-    Ok(figure(
+    Ok(Figure::named(
         "reconstructions.png",
         "Reconstructions",
         caption.to_owned(),
@@ -89,7 +77,7 @@ fn restored<M: AutoencoderCommand>(
         .above(&saved.tiles(again.view())?, 12)?;
     let caption = "Held-out images, corrupted as in training, and what the autoencoder restores from them right below. Look for \
                    strokes that are closed again, and for digits that were taken for others.";
-    Ok(figure(
+    Ok(Figure::named(
         "restored.png",
         "Restored images",
         caption.to_owned(),
@@ -140,7 +128,7 @@ fn filters<M: AutoencoderCommand>(
         "What the units of the first layer look at: the weights of each as an image, middle grey for 0, white for the largest; \
          {first}.{dead} Look for strokes and edges: grainy filters have learnt nothing that many images share."
     );
-    Ok(figure(
+    Ok(Figure::named(
         "filters.png",
         "Filters",
         caption,
@@ -209,7 +197,7 @@ fn activations<M: AutoencoderCommand>(saved: &Saved<M>, measured: &Measured) -> 
             100.0 * errors.pixels
         );
     }
-    figure("activations.svg", "Activations", caption, Content::Svg(svg))
+    Figure::named("activations.svg", "Activations", caption, Content::Svg(svg))
 }
 
 fn singular_values<M: AutoencoderCommand>(
@@ -243,7 +231,7 @@ fn singular_values<M: AutoencoderCommand>(
     let svg = Chart::new("Singular values of the Jacobian")
         .panel(panel)
         .svg();
-    figure(
+    Figure::named(
         "singular-values.svg",
         "Singular values",
         caption,

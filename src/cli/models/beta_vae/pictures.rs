@@ -44,14 +44,14 @@ pub fn all(
     let samples = saved.tiles(samples.view())?.grid(12)?.png()?;
     let mut pictures = vec![
         traversals(saved, x.view())?,
-        figure(
+        Figure::named(
             "reconstructions.png",
             "Reconstructions",
             "In each pair of rows, held-out originals are above and their reconstructions right below. A large β blurs: look for \
              corners that are rounded and orientations that are lost, while position and size stay.",
             Content::Png(pairs.png()?),
         ),
-        figure(
+        Figure::named(
             "samples.png",
             "Samples",
             "Codes z ~ N(0, I), decoded: the means of the pixels. Look for shapes in every place and size; codes \
@@ -94,7 +94,7 @@ fn traversals(saved: &Saved<BetaVaeCommand>, x: ArrayView2<'_, f32>) -> Result<(
     let caption = "Each row changes one latent of the first held-out image from −2 to 2 and leaves the others as they are; beside it, the nats \
                    that the unit carries on average, the most first. Look for rows that change one thing only: a position, the size, the \
                    orientation. A row of equal pictures is a unit that is not used: its KL is near 0.";
-    Ok(figure(
+    Ok(Figure::named(
         "traversals.svg",
         "Traversals",
         caption,
@@ -142,19 +142,10 @@ fn metric(saved: &Saved<BetaVaeCommand>, known: &Known) -> Result<(String, Figur
          {factors} factors, {rest} without {first}. The higher, the more a factor has units of its own. An encoder that has learnt nothing \
          is far above chance: compare with that. `elbo evaluate` adds the spread over draws and seeds, and the pixels."
     );
-    Ok(figure(
+    Ok(Figure::named(
         "higgins-metric.svg",
         "Higgins' metric",
         &caption,
         Content::Svg(svg),
     ))
-}
-
-fn figure(name: &str, title: &str, caption: &str, content: Content) -> (String, Figure) {
-    let figure = Figure {
-        title: title.to_owned(),
-        caption: caption.to_owned(),
-        content,
-    };
-    (name.to_owned(), figure)
 }

@@ -11,6 +11,7 @@ use super::{ImageData, Levels, LoadedData};
 use crate::autoencoders::{
     AutoregressivePrior, DiscreteCoding, FactorisedPrior, PriorStructure, perplexity, uniform_cost,
 };
+use crate::cli::models::DAMAGED;
 use crate::data::Codes;
 use crate::distributions::noise::stream;
 use crate::nn::{Adam, Parameters};
@@ -32,6 +33,8 @@ pub struct Measured {
     pub learnt_lower: Option<f64>,
     /// The use of the table of each level: one, or the upper and the lower.
     pub uses: Vec<Use>,
+    /// The codes of the training images and of the test images, which all this is of.
+    pub codes: [Array2<usize>; 2],
 }
 
 /// How much of a table is in use.
@@ -65,7 +68,7 @@ impl Measured {
         let reconstruction = mean(&fits);
         ensure!(
             reconstruction.is_finite() && priors.iter().all(|cost| !cost.is_nan()),
-            "expected finite figures, found NaN or infinite ones: are the model's weights damaged?"
+            DAMAGED
         );
         // Half a code more than there are, so that none is impossible.
         let train = views::codes(saved, views::images(&data.train, seed).view());
@@ -80,8 +83,9 @@ impl Measured {
             learnt: -mean(&priors.sum_axis(Axis(1))),
             learnt_lower: (upper > 0).then(|| -mean(&lower.sum_axis(Axis(1)))),
             uses: ranges(upper, positions)
-                .map(|range| Use::of(codes.slice(s![.., range]), size))
+                .map(|range| Use::of(&counts(codes.slice(s![.., range]), size)))
                 .collect(),
+            codes: [train, codes],
         })
     }
 }
@@ -93,13 +97,19 @@ fn ranges(upper: usize, positions: usize) -> impl Iterator<Item = Range<usize>> 
         .filter(|range| !range.is_empty())
 }
 
+/// How often each of `size` codes occurs.
+pub fn counts(codes: ArrayView2<'_, usize>, size: usize) -> Array1<f64> {
+    let mut counts = Array1::zeros(size);
+    codes.iter().for_each(|&code| counts[code] += 1.0);
+    counts
+}
+
 impl Use {
-    fn of(codes: ArrayView2<'_, usize>, size: usize) -> Self {
-        let mut counts = Array1::<f64>::zeros(size);
-        codes.iter().for_each(|&code| counts[code] += 1.0);
+    /// From how often each code occurs.
+    pub fn of(counts: &Array1<f64>) -> Self {
         Self {
             used: counts.iter().filter(|&&count| count > 0.0).count(),
-            size,
+            size: counts.len(),
             perplexity: perplexity(counts.view()),
         }
     }
@@ -128,27 +138,24 @@ pub struct Refitted {
 }
 
 impl Refitted {
-    /// Fits the priors.
+    /// Fits the priors to the codes of training images, and measures them on those of test images.
     ///
     /// # Errors
     /// If one diverges.
     pub fn to<L: Levels>(
         saved: &SavedModel<L>,
-        data: &LoadedData<ImageData>,
+        codes: [Array2<usize>; 2],
         epochs: usize,
     ) -> Result<Self> {
         let seed = saved.configuration.settings.seed;
-        let sets = [&data.train, &data.test].map(|set| {
-            let x = views::images(set, seed);
-            views::codes(saved, x.view())
-        });
+        let sets = codes.map(Codes);
         let upper = saved.configuration.options.levels.upper();
         let structure = *saved.model.prior().structure();
         let all = cost_of_each(&sets, structure, (epochs, seed))?;
         let lower = match upper {
             0 => None,
             _ => {
-                let sets = sets.map(|codes| codes.slice(s![.., upper..]).to_owned());
+                let sets = sets.map(|codes| Codes(codes.0.slice(s![.., upper..]).to_owned()));
                 let structure = PriorStructure {
                     positions: structure.positions - upper,
                     ..structure
@@ -166,7 +173,7 @@ impl Refitted {
 
 /// The mean cost of the test codes at each position, under a prior that is fitted to the training codes.
 fn cost_of_each(
-    [train, test]: &[Array2<usize>; 2],
+    [train, test]: &[Codes; 2],
     structure: PriorStructure,
     (epochs, seed): (usize, u64),
 ) -> Result<Array1<f64>> {
@@ -179,11 +186,10 @@ fn cost_of_each(
         seed,
         ..Settings::default()
     };
-    let (train, test) = (Codes(train.clone()), Codes(test.clone()));
     let task = Task {
         model: &prior,
-        train: &train,
-        test: &test,
+        train,
+        test,
         settings: &settings,
     };
     let adam = Adam::new(settings.rate.at(0));

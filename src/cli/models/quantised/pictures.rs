@@ -3,9 +3,10 @@
 use anyhow::Result;
 use ndarray::{Array1, s};
 
+use super::figures::{Use, counts};
 use super::views::{self, SavedModel};
 use super::{ImageData, Levels, LoadedData};
-use crate::autoencoders::{DiscreteCoding, perplexity};
+use crate::autoencoders::DiscreteCoding;
 use crate::cli::picture::Tiles;
 use crate::cli::plot::{Axis, Chart, Panel, colors};
 use crate::cli::report::{Content, Figure};
@@ -34,17 +35,17 @@ pub fn all<L: Levels>(
     let positions = codes.ncols();
     let upper = saved.configuration.options.levels.upper();
     let mut pictures = vec![
-        figure(
+        Figure::named(
             "samples.png",
             "Samples",
             "Codes drawn from the learnt prior, one after the other, and decoded: the means of the pixels. Look for digits of all \
              classes; broken strokes are codes that the prior believes to go together and no image has.",
             Content::Png(samples),
         ),
-        figure(
+        Figure::named(
             "reconstructions.png",
             "Reconstructions",
-            &format!(
+            format!(
                 "In each pair of rows, held-out originals are above and right below what the decoder makes of their {positions} codes. Look \
                  for what the table has no word for: ornaments, breaks, unusual slants."
             ),
@@ -64,11 +65,7 @@ pub fn all<L: Levels>(
     };
     let size = saved.model.prior().structure().codes;
     for (name, title, range) in levels {
-        let mut counts = Array1::<f64>::zeros(size);
-        codes
-            .slice(s![.., range])
-            .iter()
-            .for_each(|&code| counts[code] += 1.0);
+        let counts = counts(codes.slice(s![.., range]), size);
         pictures.push(usage(name, title, &counts));
     }
     Ok(pictures)
@@ -86,22 +83,15 @@ fn usage(name: &str, title: &str, counts: &Array1<f64>) -> (String, Figure) {
         Axis::linear("% of all choices"),
     )
     .bars("test images", colors::BLUE, 1.0, bars.collect());
-    let used = shares.iter().filter(|&&share| share > 0.0).count();
+    let Use {
+        used,
+        size,
+        perplexity,
+    } = Use::of(counts);
     let caption = format!(
-        "{used} of {} codes are in use; their perplexity is {:.1}: as many codes, chosen equally often, would say as much. Look for a \
+        "{used} of {size} codes are in use; their perplexity is {perplexity:.1}: as many codes, chosen equally often, would say as much. Look for a \
          gentle slope. A few tall bars and a long empty tail are a table that has collapsed.",
-        shares.len(),
-        perplexity(counts.view())
     );
     let svg = Chart::new("The use of the codes").panel(panel).svg();
-    figure(name, title, &caption, Content::Svg(svg))
-}
-
-fn figure(name: &str, title: &str, caption: &str, content: Content) -> (String, Figure) {
-    let figure = Figure {
-        title: title.to_owned(),
-        caption: caption.to_owned(),
-        content,
-    };
-    (name.to_owned(), figure)
+    Figure::named(name, title, caption, Content::Svg(svg))
 }

@@ -6,7 +6,7 @@ use ndarray::{Array2, Axis, concatenate, s};
 use super::views::{self, SavedModel, Seen};
 use super::{SequenceData, Sequences};
 use crate::autoencoders::{GapError, Predictive, exact_gap};
-use crate::cli::models::{DataCommand, file_of};
+use crate::cli::models::{DAMAGED, DataCommand, file_of};
 use crate::cli::options::ensure_png;
 use crate::cli::output::{ensure_distinct, write_atomically};
 use crate::cli::picture::{Tiles, check_count};
@@ -105,9 +105,6 @@ pub fn figures(saved: &SavedModel, test: &Sequences, seed: u64) -> Result<Vec<St
 
 /// Right in fewer cases, a model has not learnt the direction; of those that have, nearly all reach 99 %.
 const LEARNT: f64 = 0.9;
-
-const DAMAGED: &str =
-    "expected finite figures, found NaN or infinite ones: are the model's weights damaged?";
 
 /// The mean and its standard error over sequences.
 fn figure(estimate: &Estimate) -> String {

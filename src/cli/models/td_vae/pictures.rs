@@ -55,7 +55,7 @@ pub fn all(saved: &SavedModel, test: &Sequences) -> Result<Vec<(String, Figure)>
                  frames between are never drawn. Look for the digit that was seen, in the place where it must be by then.{accuracy}",
                 jumps.join(", ")
             );
-            pictures.push(figure(
+            pictures.push(Figure::named(
                 "roll-outs.png",
                 "Roll-outs",
                 &caption,
@@ -143,7 +143,7 @@ fn prediction(
     )
     .line("the model's", colors::BLUE, by_time(&ours.log_density))
     .dashed("its bound", colors::ORANGE, by_time(&ours.bound));
-    Ok(figure(
+    Ok(Figure::named(
         "prediction.svg",
         "Prediction",
         "The mean over test sequences at every time. The ups and downs are those of the sequences, which all lines share: look at the \
@@ -181,7 +181,7 @@ fn uncertainty(saved: &SavedModel, seen: &Seen, seed: u64) -> (String, Figure) {
         let points = (1..).map(|time| time as f64).zip(deviations).collect();
         panel = panel.line(&name, COLORS[index % COLORS.len()], points);
     }
-    figure(
+    Figure::named(
         "uncertainty.svg",
         "What the belief is not sure of",
         "The deviation of p(z|frames so far) at every time, in the units of the latents, which are the model's own: look for its course, not \
@@ -192,13 +192,4 @@ fn uncertainty(saved: &SavedModel, seen: &Seen, seed: u64) -> (String, Figure) {
                 .svg(),
         ),
     )
-}
-
-fn figure(name: &str, title: &str, caption: &str, content: Content) -> (String, Figure) {
-    let figure = Figure {
-        title: title.to_owned(),
-        caption: caption.to_owned(),
-        content,
-    };
-    (name.to_owned(), figure)
 }
